@@ -1,0 +1,90 @@
+// Package durable replaces small files so that a crash leaves the old or the new.
+//
+// A file is built aside without a name, synced, given a temporary name, renamed
+// over the old one in one step, and its directory synced: on return the change
+// survives a power cut. Larger changes are ordered by their owners from the same
+// pieces; their commit points end here.
+package durable
+
+import (
+	"crypto/rand"
+	"errors"
+	"io/fs"
+	"os"
+	"path"
+
+	"github.com/larch-project/larch/internal/beneath"
+)
+
+// WriteFile makes name hold data, replacing what was there. perm is exact,
+// whatever the umask. On return the change survives power loss.
+func WriteFile(d *beneath.Dir, name string, data []byte, perm uint32) error {
+	return publish(d, name, data, perm, func(aside string) error { return d.Rename(aside, name) })
+}
+
+// Create is WriteFile for a name that must not exist: fs.ErrExist if it does.
+func Create(d *beneath.Dir, name string, data []byte, perm uint32) error {
+	return publish(d, name, data, perm, func(aside string) error { return d.RenameNoReplace(aside, name) })
+}
+
+// Symlink makes name a link with this text, replacing what was there in one
+// step. On return the change survives power loss.
+func Symlink(d *beneath.Dir, target, name string) error {
+	aside := temporary(name)
+	if err := d.Symlink(target, aside); err != nil {
+		return err
+	}
+	if err := d.Rename(aside, name); err != nil {
+		d.Remove(aside)
+		return err
+	}
+	return syncParent(d, name)
+}
+
+// temporary gives a name beside name that nobody guesses.
+func temporary(name string) string {
+	return path.Join(path.Dir(name), ".new-"+rand.Text())
+}
+
+func publish(d *beneath.Dir, name string, data []byte, perm uint32, move func(aside string) error) error {
+	aside := temporary(name)
+	f, err := d.Create(aside, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(fill(d, f, name, data, perm), f.Close()); err != nil {
+		d.Remove(aside)
+		return err
+	}
+	if err := move(aside); err != nil {
+		d.Remove(aside)
+		return err
+	}
+	return syncParent(d, name)
+}
+
+func fill(d *beneath.Dir, f *os.File, name string, data []byte, perm uint32) error {
+	if err := d.Change("write", name); err != nil {
+		return err
+	}
+	if _, err := f.Write(data); err != nil {
+		return err
+	}
+	if err := f.Chmod(fs.FileMode(perm)); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
+func syncParent(d *beneath.Dir, name string) error {
+	parent := path.Dir(name)
+	if parent == "." {
+		return d.Sync()
+	}
+	dir, err := d.OpenDir(parent)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return dir.Sync()
+}
