@@ -9,6 +9,7 @@ import (
 	"math"
 
 	"github.com/larch-project/larch/digest"
+	"github.com/larch-project/larch/internal/sealed"
 )
 
 // Sizes that the format fixes, in bytes before compression unless said otherwise.
@@ -148,12 +149,13 @@ func expectedStart(o, last Location) int32 {
 	return last.Offset
 }
 
-// ReadIndex reads the index of a release with so many distinct contents. Input
-// untrusted: memory is bounded by objects; numbers that do not fit together, other
-// counts, and anything behind the end are errors that match ErrIndex.
-func ReadIndex(r io.Reader, objects int64) (*Index, error) {
+// ReadIndex reads the index of a release with at most so many distinct contents;
+// the caller checks that the tree has just as many as Objects. Input untrusted:
+// memory is bounded by limit; numbers that do not fit together, and anything
+// behind the end, are errors that match ErrIndex.
+func ReadIndex(r io.Reader, limit int64) (*Index, error) {
 	in := columnReader{r: bufio.NewReader(r)}
-	ix, err := in.index(objects)
+	ix, err := in.index(limit)
 	if err != nil && !errors.Is(err, ErrIndex) {
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 			err = fmt.Errorf("%w: it ends too early", ErrIndex)
@@ -163,11 +165,22 @@ func ReadIndex(r io.Reader, objects int64) (*Index, error) {
 	return ix, err
 }
 
-// MaxIndexSize bounds the index of a release with so many contents and bytes, in
-// bytes before compression.
-func MaxIndexSize(objects, bytes int64) int64 {
-	frames := objects + bytes/FrameSize + 1
-	return 1<<20 + 10*objects + 25*frames + maxPacks*(digest.Size+5)
+// ReadSealedIndex is ReadIndex for the form in which an index is published, of a
+// tree with so many files and installed bytes.
+func ReadSealedIndex(r io.Reader, files, bytes int64) (*Index, error) {
+	doc, err := sealed.NewReader(r, MaxIndexSize(files, bytes))
+	if err != nil {
+		return nil, err
+	}
+	defer doc.Close()
+	return ReadIndex(doc, files)
+}
+
+// MaxIndexSize bounds the index of a release with so many files and installed
+// bytes, in bytes before compression.
+func MaxIndexSize(files, bytes int64) int64 {
+	frames := files + bytes/FrameSize + 1
+	return 1<<20 + 10*files + 25*frames + maxPacks*(digest.Size+5)
 }
 
 // columnReader reads what columns wrote; the first error stays.
@@ -209,7 +222,7 @@ func (c *columnReader) step(base, limit int64) int64 {
 	return base + n
 }
 
-func (c *columnReader) index(objects int64) (*Index, error) {
+func (c *columnReader) index(limit int64) (*Index, error) {
 	magic := make([]byte, len(indexMagic))
 	if _, err := io.ReadFull(c.r, magic); err != nil {
 		return nil, err
@@ -219,9 +232,7 @@ func (c *columnReader) index(objects int64) (*Index, error) {
 	}
 	packs := c.number(maxPacks)
 	frames := c.number(math.MaxInt32)
-	if n := c.number(math.MaxInt32); c.err == nil && n != objects {
-		return nil, fmt.Errorf("%w: %d contents instead of %d", ErrIndex, n, objects)
-	}
+	objects := c.number(min(limit, math.MaxInt32))
 	ix := &Index{}
 	c.packs(ix, packs)
 	c.frames(ix, frames)

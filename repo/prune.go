@@ -1,0 +1,234 @@
+package repo
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/larch-project/larch/digest"
+	"github.com/larch-project/larch/internal/durable"
+	"github.com/larch-project/larch/internal/sealed"
+	"github.com/larch-project/larch/trust"
+)
+
+// RetiredFor is how long a pack stays after Repack has replaced it, for readers
+// that still go by the index of before.
+const RetiredFor = 24 * time.Hour
+
+// maxRetired bounds the list of retired packs, in bytes.
+const maxRetired = 16 << 20
+
+// Pruned says what Prune removed, or would remove.
+type Pruned struct {
+	Files    []string // relative names, sorted
+	Bytes    int64
+	Releases int // of those, release documents
+}
+
+// Prune removes what no release needs that the head names or that is among the
+// newest keep of its line (0 keeps all), and what interrupted publishers left.
+// Packs that Repack replaced stay for RetiredFor. With dry it removes nothing. It
+// waits for publishers to end; readers of releases that stay are not disturbed.
+func (r *Repository) Prune(ctx context.Context, head *trust.Repository, keep int, now time.Time, dry bool) (*Pruned, error) {
+	held, err := r.hold(ctx, exclusive)
+	if err != nil {
+		return nil, err
+	}
+	defer held.Close()
+	if err := head.Reload(); err != nil {
+		return nil, err
+	}
+	needed, err := r.needed(ctx, head, keep)
+	if err != nil {
+		return nil, err
+	}
+	retired, err := r.retired()
+	if err != nil {
+		return nil, err
+	}
+	for name, since := range retired {
+		if now.Sub(since) < RetiredFor {
+			needed[name] = true
+		}
+	}
+	pruned, err := r.unneeded(needed)
+	if err != nil || dry {
+		return pruned, err
+	}
+	return pruned, r.remove(pruned.Files, retired)
+}
+
+// remove deletes files, what names others before what it names.
+func (r *Repository) remove(files []string, retired map[string]time.Time) error {
+	order := []string{"index/", "releases/", "trees/", "packs/", ""}
+	rank := func(name string) int {
+		return slices.IndexFunc(order, func(folder string) bool { return strings.HasPrefix(name, folder) })
+	}
+	files = slices.Clone(files)
+	slices.SortStableFunc(files, func(a, b string) int { return rank(a) - rank(b) })
+	left := len(retired)
+	for _, name := range files {
+		if err := r.dir.RemoveAll(name); err != nil {
+			return err
+		}
+		delete(retired, name)
+	}
+	if len(retired) < left {
+		return r.writeRetired(retired)
+	}
+	return nil
+}
+
+// needed gives the names of all files that stay.
+func (r *Repository) needed(ctx context.Context, head *trust.Repository, keep int) (map[string]bool, error) {
+	needed := map[string]bool{FormatName: true, retiredName: true, lockName: true}
+	for _, name := range head.Files() {
+		needed[name] = true
+	}
+	for ref, target := range head.Targets() {
+		log, err := r.Log(ctx, target.Custom.Release, keep)
+		if err != nil {
+			return nil, fmt.Errorf("reading the releases of %s: %w", ref, err)
+		}
+		for _, l := range log {
+			if err := r.need(l, needed); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return needed, nil
+}
+
+func (r *Repository) need(l Logged, needed map[string]bool) error {
+	needed[ReleaseName(l.Digest)] = true
+	needed[TreeName(l.Release.Tree.Digest)] = true
+	needed[IndexName(l.Digest)] = true
+	ix, err := r.index(l.Digest, l.Release.Tree)
+	if err != nil {
+		return err
+	}
+	for _, p := range ix.Packs {
+		needed[PackName(p.Digest)] = true
+	}
+	return nil
+}
+
+// Unneeded lists the files that nothing refers to.
+func (r *Repository) Unneeded(ctx context.Context, head *trust.Repository) (*Pruned, error) {
+	needed, err := r.needed(ctx, head, 0)
+	if err != nil {
+		return nil, err
+	}
+	retired, err := r.retired()
+	if err != nil {
+		return nil, err
+	}
+	for name := range retired {
+		needed[name] = true
+	}
+	return r.unneeded(needed)
+}
+
+func (r *Repository) unneeded(needed map[string]bool) (*Pruned, error) {
+	pruned := &Pruned{}
+	for _, folder := range append([]string{".", "trust"}, folders...) {
+		names, err := r.dir.ReadDir(folder)
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range names {
+			if folder != "." {
+				name = folder + "/" + name
+			}
+			if err := r.judge(name, needed, pruned); err != nil {
+				return nil, err
+			}
+		}
+	}
+	slices.Sort(pruned.Files)
+	return pruned, nil
+}
+
+// judge adds a file to pruned unless it is needed. At the top only what durable
+// writing may have left is ours to remove.
+func (r *Repository) judge(name string, needed map[string]bool, pruned *Pruned) error {
+	st, err := r.dir.Lstat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	top := !strings.Contains(name, "/")
+	if err != nil || needed[name] || (top && !strings.HasPrefix(name, ".new-")) {
+		return err
+	}
+	pruned.Files = append(pruned.Files, name)
+	pruned.Bytes += st.Size
+	if strings.HasPrefix(name, "releases/") {
+		pruned.Releases++
+	}
+	return nil
+}
+
+// retired reads which packs were replaced, and when.
+func (r *Repository) retired() (map[string]time.Time, error) {
+	data, err := r.dir.ReadFile(retiredName, maxRetired)
+	if errors.Is(err, fs.ErrNotExist) {
+		return map[string]time.Time{}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return ParseRetired(data)
+}
+
+// ParseRetired reads a retired.json: the names of packs with the time from which
+// no index names them.
+func ParseRetired(data []byte) (map[string]time.Time, error) {
+	list := map[string]time.Time{}
+	if err := json.Unmarshal(data, &list); err != nil {
+		return nil, fmt.Errorf("%s: %w", retiredName, err)
+	}
+	again, err := encodeRetired(list)
+	if err != nil || !bytes.Equal(again, data) {
+		return nil, fmt.Errorf("%s: not in canonical form", retiredName)
+	}
+	for name := range list {
+		hex, ok := strings.CutPrefix(name, "packs/")
+		d, err := digest.Parse(strings.TrimSuffix(hex, ".pack"))
+		if !ok || err != nil || name != PackName(d) {
+			return nil, fmt.Errorf("%s: %.80q is not a pack", retiredName, name)
+		}
+	}
+	return list, nil
+}
+
+func encodeRetired(list map[string]time.Time) ([]byte, error) {
+	data, err := json.Marshal(list) // keys sorted
+	return append(data, '\n'), err
+}
+
+func (r *Repository) writeRetired(list map[string]time.Time) error {
+	data, err := encodeRetired(list)
+	if err != nil {
+		return err
+	}
+	return durable.WriteFile(r.dir, retiredName, data, 0o644)
+}
+
+// writeIndex publishes the index of a release, in place of one that is there.
+func (r *Repository) writeIndex(d digest.Digest, ix *Index) error {
+	var b bytes.Buffer
+	w, err := sealed.NewWriter(&b)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(ix.Encode(w), w.Close()); err != nil {
+		return err
+	}
+	return durable.WriteFile(r.dir, IndexName(d), b.Bytes(), 0o644)
+}

@@ -1,0 +1,407 @@
+package repo
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strconv"
+	"time"
+
+	"github.com/larch-project/larch/digest"
+	"github.com/larch-project/larch/internal/pipeline"
+	"github.com/larch-project/larch/internal/sealed"
+	"github.com/larch-project/larch/release"
+	"github.com/larch-project/larch/tree"
+	"github.com/larch-project/larch/trust"
+)
+
+// Errors of Publish that callers decide on.
+var (
+	// ErrVersion means that the line has a release of this version already, or
+	// that no version can be derived from the last one.
+	ErrVersion = errors.New("version cannot be published")
+)
+
+// PublishRequest says what to publish.
+type PublishRequest struct {
+	Ref         release.Ref
+	Version     string // "" counts on from the last release, if that is a number
+	Message     string
+	Command     string        // for the metadata that is made for a plain folder
+	Requires    []release.Ref // such as the runtime
+	Annotations map[string]string
+	Source      tree.Source
+	Now         time.Time
+	Progress    func(bytes int64) // called with the content bytes read so far; may be nil
+}
+
+// Published says what Publish did.
+type Published struct {
+	Release   digest.Digest
+	Version   string
+	Tree      tree.Info
+	New       int64 // distinct contents that the repository did not have
+	Written   int64 // bytes of packs, tree and index
+	Signature trust.Target
+}
+
+// Publish makes a release of a tree and moves its ref to it. Contents are read
+// once each, but for new ones above 4 MiB, which are read again to be compressed
+// and checked against what they were. Nothing is visible before the signed head
+// names the release, in the last step; on return it survives power loss. Two
+// publishers may run at once; both releases stay.
+func (r *Repository) Publish(ctx context.Context, head *trust.Repository, req PublishRequest) (*Published, error) {
+	held, err := r.hold(ctx, shared)
+	if err != nil {
+		return nil, err
+	}
+	defer held.Close()
+	if err := head.CanSign(req.Ref.String()); err != nil {
+		return nil, err
+	}
+	catalog, err := r.known(ctx, head)
+	if err != nil {
+		return nil, err
+	}
+	source, metadata, err := layout(ctx, &req)
+	if err != nil {
+		return nil, err
+	}
+	p := &publication{repo: r, req: &req, source: source, metadata: metadata, catalog: catalog, seen: map[digest.Digest]struct{}{}}
+	if err := p.store(ctx); err != nil {
+		return nil, fmt.Errorf("publishing %s: %w", req.Ref, err)
+	}
+	return p.commit(ctx, head)
+}
+
+// known loads what the repository has.
+func (r *Repository) known(ctx context.Context, head *trust.Repository) (*catalog, error) {
+	releases, err := r.history(ctx, head.Targets())
+	if err != nil {
+		return nil, err
+	}
+	return r.loadCatalog(ctx, releases)
+}
+
+// publication is one Publish under way.
+type publication struct {
+	repo     *Repository
+	req      *PublishRequest
+	source   tree.Source
+	metadata string
+	catalog  *catalog
+	packer   *packer
+
+	seen    map[digest.Digest]struct{} // distinct contents of this tree
+	added   map[digest.Digest]Location // those that are new to the repository
+	objects []placedContent            // in index order
+	read    int64
+	info    tree.Info
+	written int64
+}
+
+// store writes packs and tree: all that does not depend on the release before.
+func (p *publication) store(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	p.added = map[digest.Digest]Location{}
+	p.packer = newPacker(ctx, p.repo.dir, p.catalog)
+	if err := p.writeTree(ctx); err != nil {
+		return errors.Join(p.packer.abort(), err)
+	}
+	if err := p.packer.close(); err != nil {
+		return err
+	}
+	p.written += p.packer.Bytes
+	return nil
+}
+
+// writeTree reads all contents in the order of the tree and writes its text.
+func (p *publication) writeTree(ctx context.Context) error {
+	f, err := temp(p.repo.dir, "trees")
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	text, err := sealed.NewWriter(f)
+	if err != nil {
+		return err
+	}
+	encoder := tree.NewEncoder(text)
+	reader := &reader{source: p.source}
+	for item, err := range pipeline.Ordered(ctx, runtime.GOMAXPROCS(0)+1, p.source.Entries(ctx), reader.read) {
+		if err == nil {
+			err = p.add(ctx, item)
+		}
+		if err == nil {
+			err = encoder.Write(item.entry)
+		}
+		if err != nil {
+			return err
+		}
+		item.release()
+	}
+	if err := errors.Join(encoder.Close(), text.Close()); err != nil {
+		return err
+	}
+	p.info = encoder.Info()
+	return p.name(f, TreeName(p.info.Digest))
+}
+
+// name gives a file its immutable name, and counts it.
+func (p *publication) name(f *os.File, path string) error {
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	p.written += info.Size()
+	return name(p.repo.dir, f, path)
+}
+
+// add sees to it that a file's content is in a pack.
+func (p *publication) add(ctx context.Context, item *item) error {
+	e := item.entry
+	if e.Kind != tree.Regular {
+		return nil
+	}
+	p.progress(e.Size)
+	if e.Size <= tree.InlineMax {
+		return nil
+	}
+	if _, again := p.seen[e.Digest]; again {
+		return nil
+	}
+	p.seen[e.Digest] = struct{}{}
+	at, known := p.catalog.find(e.Digest)
+	if !known {
+		var err error
+		if at, err = p.pack(ctx, item); err != nil {
+			return err
+		}
+		p.added[e.Digest] = at
+	}
+	p.objects = append(p.objects, placedContent{at, e.Size})
+	return nil
+}
+
+func (p *publication) progress(n int64) {
+	p.read += n
+	if p.req.Progress != nil {
+		p.req.Progress(p.read)
+	}
+}
+
+// pack writes a new content.
+func (p *publication) pack(ctx context.Context, item *item) (Location, error) {
+	e := item.entry
+	if item.data != nil && e.Size < LargeSize {
+		return p.packer.addSmall(item.data)
+	}
+	if item.data != nil {
+		return p.packer.addLarge(bytes.NewReader(item.data), e.Digest, e.Size)
+	}
+	content, err := p.source.Open(ctx, e)
+	if err != nil {
+		return Location{}, err
+	}
+	defer content.Close()
+	at, err := p.packer.addLarge(content, e.Digest, e.Size)
+	if errors.Is(err, digest.ErrMismatch) {
+		err = &tree.ChangedError{Path: e.Path}
+	}
+	return at, err
+}
+
+// commit makes the release document and moves the ref, again if another
+// publisher was faster.
+func (p *publication) commit(ctx context.Context, head *trust.Repository) (*Published, error) {
+	for {
+		before := head.Targets()[p.req.Ref.String()]
+		rel, err := p.document(before)
+		if err != nil {
+			return nil, err
+		}
+		target, err := p.describe(rel)
+		if err != nil {
+			return nil, err
+		}
+		err = head.Commit(ctx, p.req.Now, func(edit *trust.Edit) error {
+			if now, _ := edit.Target(target.Name); now.Custom.Release != before.Custom.Release {
+				return errMoved
+			}
+			return edit.Set(target)
+		})
+		if errors.Is(err, errMoved) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("signing the release %s of %s: %w", rel.Version, p.req.Ref, err)
+		}
+		return &Published{
+			Release: target.Custom.Release, Version: rel.Version, Tree: p.info,
+			New: int64(len(p.added)), Written: p.written, Signature: target,
+		}, nil
+	}
+}
+
+// errMoved says that the ref's newest release is not the one that was read.
+var errMoved = errors.New("another release was published meanwhile")
+
+// document makes the release that follows the one that the head names.
+func (p *publication) document(before trust.Target) (*release.Release, error) {
+	var last *Logged
+	if !before.Custom.Release.IsZero() {
+		rel, err := p.repo.Release(before.Custom.Release)
+		if err != nil {
+			return nil, err
+		}
+		last = &Logged{before.Custom.Release, rel}
+	}
+	version, err := nextVersion(p.req.Version, last)
+	if err != nil {
+		return nil, err
+	}
+	return &release.Release{
+		Ref: p.req.Ref, Version: version, Message: p.req.Message, Created: p.req.Now.UTC().Truncate(time.Second),
+		Tree: release.NewTree(p.info), Metadata: p.metadata, Requires: p.req.Requires,
+		Previous: previous(last), Annotations: p.req.Annotations,
+	}, nil
+}
+
+// nextVersion gives the version to publish.
+func nextVersion(wanted string, last *Logged) (string, error) {
+	switch {
+	case wanted == "" && last == nil:
+		return "1", nil
+	case wanted == "":
+		n, err := strconv.ParseUint(last.Release.Version, 10, 32)
+		if err != nil {
+			return "", fmt.Errorf("%w: say one with --version (the last is %s)", ErrVersion, last.Release.Version)
+		}
+		return strconv.FormatUint(n+1, 10), nil
+	case last == nil:
+		return wanted, nil
+	}
+	taken := wanted == last.Release.Version
+	for _, p := range last.Release.Previous {
+		taken = taken || wanted == p.Version
+	}
+	if taken {
+		return "", fmt.Errorf("%w: there is a release %s of %s already; choose another version", ErrVersion, wanted, last.Release.Ref)
+	}
+	return wanted, nil
+}
+
+// describe writes index and document, makes all names durable, and gives the
+// target that the head will name.
+func (p *publication) describe(rel *release.Release) (trust.Target, error) {
+	doc, d, err := rel.Encode()
+	if err != nil {
+		return trust.Target{}, err
+	}
+	if err := p.repo.writeIndex(d, p.catalog.index(p.objects)); err != nil {
+		return trust.Target{}, err
+	}
+	if err := p.writeDocument(doc, ReleaseName(d)); err != nil {
+		return trust.Target{}, err
+	}
+	for _, folder := range folders {
+		if err := p.repo.syncFolder(folder); err != nil {
+			return trust.Target{}, err
+		}
+	}
+	return trust.Target{
+		Name: rel.Ref.String(), SHA256: sha256.Sum256(doc), Length: int64(len(doc)),
+		Custom: trust.Custom{Release: d, Version: rel.Version, Title: rel.Annotations["title"]},
+	}, nil
+}
+
+func (p *publication) writeDocument(doc []byte, path string) error {
+	f, err := temp(p.repo.dir, "releases")
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if _, err := f.Write(doc); err != nil {
+		return err
+	}
+	return p.name(f, path)
+}
+
+func (r *Repository) syncFolder(folder string) error {
+	dir, err := r.dir.OpenDir(folder)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return dir.Sync()
+}
+
+// item is an entry of the tree on its way, with its content if that is not too
+// large to be kept.
+type item struct {
+	entry *tree.Entry
+	data  []byte
+	done  func()
+}
+
+func (i *item) release() {
+	if i.done != nil {
+		i.done()
+	}
+}
+
+// keepSize is up to where a content is kept in memory between naming and
+// packing it, in bytes.
+const keepSize = 4 << 20
+
+// reader reads contents and names them.
+type reader struct {
+	source tree.Source
+}
+
+func (r *reader) read(ctx context.Context, e *tree.Entry) (*item, error) {
+	if e.Kind != tree.Regular {
+		return &item{entry: e}, nil
+	}
+	content, err := r.source.Open(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	defer content.Close()
+	if e.Size > keepSize {
+		return r.name(e, content)
+	}
+	data := make([]byte, e.Size)
+	if _, err := io.ReadFull(content, data); err != nil {
+		if err == io.EOF || err == io.ErrUnexpectedEOF {
+			err = &tree.ChangedError{Path: e.Path}
+		}
+		return nil, err
+	}
+	if n, err := content.Read(make([]byte, 1)); n > 0 || err != io.EOF {
+		if n > 0 {
+			err = &tree.ChangedError{Path: e.Path}
+		}
+		return nil, err
+	}
+	e.Digest = digest.Of(data)
+	if e.Size > 0 && e.Size <= tree.InlineMax {
+		e.Inline = data
+	}
+	return &item{entry: e, data: data}, nil
+}
+
+func (r *reader) name(e *tree.Entry, content io.Reader) (*item, error) {
+	d, n, err := digest.Sum(content)
+	if err == nil && n != e.Size {
+		err = &tree.ChangedError{Path: e.Path}
+	}
+	e.Digest = d
+	return &item{entry: e}, err
+}
