@@ -1,0 +1,54 @@
+# Larch: the commands of this folder. A fresh machine needs Go, and nothing else
+# for the first two.
+#
+#   make demo       do the main job on real input, and say what was done
+#   make test       build, and pass every test
+#   make test-long  the slow suites too
+#   make bench      measure against the peers' real tools
+#   make fuzz       fuzz every decoder for a while (FUZZTIME=30s each)
+#   make lint       gofmt, vet
+#   make deps       what tests and benchmarks use beyond Go (Debian, as root)
+#   make install    the command, into PREFIX (/usr/local)
+
+GO ?= go
+PREFIX ?= /usr/local
+FUZZTIME ?= 30s
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+
+export CGO_ENABLED = 0
+export GOFLAGS += -trimpath
+
+.PHONY: build demo test test-long bench fuzz lint deps install clean
+
+build:
+	$(GO) build -ldflags '-s -w -X main.version=$(VERSION)' -o bin/larch ./cmd/larch
+
+demo: build
+	@LARCH=$(CURDIR)/bin/larch GO='$(GO)' sh scripts/demo.sh
+
+test: build lint
+	@sh scripts/deps.sh --if-possible
+	$(GO) test ./...
+
+test-long: test
+	LARCH_TEST_LONG=1 $(GO) test -timeout 25m ./...
+
+bench: build
+	@sh scripts/deps.sh --if-possible
+	$(GO) run ./internal/bench
+
+fuzz:
+	@sh scripts/fuzz.sh $(FUZZTIME)
+
+lint:
+	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not formatted: $$unformatted"; exit 1; fi
+	$(GO) vet ./...
+
+deps:
+	@sh scripts/deps.sh
+
+install: build
+	install -D -m 755 bin/larch $(DESTDIR)$(PREFIX)/bin/larch
+
+clean:
+	rm -rf bin

@@ -1,0 +1,24 @@
+#!/bin/sh
+# Installs what tests and benchmarks use beyond Go, from Debian's packages, and
+# does nothing where all of it is there. With --if-possible it does nothing, too,
+# where it cannot: tests that miss something say so and are skipped.
+set -eu
+
+# bubblewrap: sandbox tests. strace: fault tests from outside. The rest: benchmarks.
+packages="bubblewrap strace ostree zstd curl tar attr"
+missing=
+for package in $packages; do
+	dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
+done 2>/dev/null
+[ -n "$missing" ] || exit 0
+
+if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+	[ "${1:-}" = --if-possible ] || { echo "deps: need root and apt-get to install:$missing" >&2; exit 1; }
+	echo "deps: not root on Debian, so not installed:$missing"
+	exit 0
+fi
+echo "deps: installing$missing"
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+# shellcheck disable=SC2086 # the list is split on purpose
+apt-get install -y -qq --no-install-recommends $missing >/dev/null
