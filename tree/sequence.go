@@ -1,0 +1,303 @@
+package tree
+
+import (
+	"strings"
+
+	"github.com/larch-project/larch/digest"
+)
+
+// Limits of a whole tree (rule F12).
+const (
+	// MaxEntries is the number of entries that a tree may have.
+	MaxEntries = 1 << 22
+	// MaxBytes is the sum of the sizes of all regular files, in bytes: 8 PiB, up to
+	// which composefs makes images.
+	MaxBytes = 1 << 53
+	// maxPending bounds the memory for hardlinked files some of whose names are
+	// still to come: each counts the bytes of its first name and pendingCost.
+	maxPending  = 16 << 20
+	pendingCost = 64
+)
+
+// Info is what a tree comes to.
+type Info struct {
+	Digest  digest.Digest // of the text
+	Size    int64         // of the text, bytes
+	Entries int64         // lines of the text
+	Files   int64         // regular files, each counted once however many names it has
+	Bytes   int64         // installed: sum of the sizes of those files
+}
+
+// sequence checks that entries, one after the other, make a tree: each is well
+// formed, in its place, and together they keep the limits. It remembers the last
+// path and the hardlinked files that still wait for names; no more is needed,
+// since in canonical order the open directories are the parts of the last path.
+type sequence struct {
+	info    Info // Entries, Files and Bytes so far
+	last    Path
+	lastDir bool
+	pending map[Path]*linked
+	cost    int // of pending, in bytes
+}
+
+// linked is a file with more than one name.
+type linked struct {
+	first Entry // what all its names have in common
+	left  uint32
+}
+
+// add checks the next entry.
+func (s *sequence) add(e *Entry) *RuleError {
+	v := e.check()
+	if v == nil {
+		v = s.place(e)
+	}
+	if v == nil {
+		v = s.count(e)
+	}
+	if v == nil {
+		v = s.link(e)
+	}
+	if v != nil {
+		return v.at(s.info.Entries+1, e.Path)
+	}
+	s.info.Entries++
+	s.last, s.lastDir = e.Path, e.Kind == Directory
+	return nil
+}
+
+// place checks the order: depth first, siblings by the bytes of their names.
+func (s *sequence) place(e *Entry) *RuleError {
+	root := e.Path == "/"
+	switch {
+	case s.info.Entries == 0 && (!root || e.Kind != Directory):
+		return violation(RuleOrder, "the first entry is not the root directory")
+	case s.info.Entries == 0:
+		return nil
+	case root:
+		return violation(RuleOrder, "a second root")
+	}
+	parent := e.Path.Parent()
+	if parent == s.last {
+		if !s.lastDir {
+			return violation(RuleOrder, "it stands below something that is no directory")
+		}
+		return nil
+	}
+	if !s.last.within(parent) {
+		return violation(RuleOrder, "it stands behind %q, and its directory is not open there", string(s.last))
+	}
+	switch sibling, name := s.last.childOf(parent), e.Path.Base(); {
+	case name == sibling:
+		return violation(RuleOrder, "it is there twice")
+	case name < sibling:
+		return violation(RuleOrder, "it stands behind %q; names are in the order of their bytes", sibling)
+	}
+	return nil
+}
+
+// count keeps the limits of the whole.
+func (s *sequence) count(e *Entry) *RuleError {
+	if s.info.Entries >= MaxEntries {
+		return violation(RuleTotals, "more than %d entries", MaxEntries)
+	}
+	if e.Kind != Regular {
+		return nil
+	}
+	if e.Size > MaxBytes-s.info.Bytes {
+		return violation(RuleTotals, "the files have more than %d bytes together", int64(MaxBytes))
+	}
+	s.info.Files++
+	s.info.Bytes += e.Size
+	return nil
+}
+
+// link follows the files that have more than one name.
+func (s *sequence) link(e *Entry) *RuleError {
+	switch {
+	case e.Kind == Regular && e.Nlink > 1:
+		return s.expectNames(e)
+	case e.Kind == Hardlink:
+		return s.expectedName(e)
+	}
+	return nil
+}
+
+func (s *sequence) expectNames(e *Entry) *RuleError {
+	s.cost += len(e.Path) + pendingCost
+	if s.cost > maxPending {
+		return violation(RuleTotals, "too many hardlinked files whose other names come much later").
+			fix("copy some of them instead")
+	}
+	if s.pending == nil {
+		s.pending = map[Path]*linked{}
+	}
+	first := Entry{Mode: e.Mode, UID: e.UID, GID: e.GID, Size: e.Size, Nlink: e.Nlink, Mtime: e.Mtime}
+	s.pending[e.Path] = &linked{first, e.Nlink - 1}
+	return nil
+}
+
+func (s *sequence) expectedName(e *Entry) *RuleError {
+	target := Path(e.Target)
+	file := s.pending[target]
+	switch {
+	case file == nil:
+		return violation(RuleHardlink, "%q is no regular file before it that has names left", e.Target)
+	case !file.first.sameInode(e):
+		return violation(RuleHardlink, "mode, owner, size, time or number of names are not those of %q", e.Target)
+	}
+	if file.left--; file.left == 0 {
+		delete(s.pending, target)
+		s.cost -= len(target) + pendingCost
+	}
+	return nil
+}
+
+// end checks that nothing is missing.
+func (s *sequence) end() *RuleError {
+	if s.info.Entries == 0 {
+		return violation(RuleLines, "there are no entries").at(1, "")
+	}
+	var short Path // the first in order, so that the message is always the same
+	for p := range s.pending {
+		if short == "" || p.Compare(short) < 0 {
+			short = p
+		}
+	}
+	if short != "" {
+		return violation(RuleHardlink, "%d of its %d names are missing", s.pending[short].left, s.pending[short].first.Nlink).
+			at(s.info.Entries, short)
+	}
+	return nil
+}
+
+// check applies the rules for an entry by itself.
+func (e *Entry) check() *RuleError {
+	v := e.checkDescription()
+	if v == nil && e.Kind == Regular {
+		v = e.checkContent()
+	}
+	return v
+}
+
+// checkDescription is check without the content of regular files.
+func (e *Entry) checkDescription() *RuleError {
+	v := checkPath(e.Path)
+	if v == nil {
+		v = e.checkNumbers()
+	}
+	if v == nil {
+		v = e.checkShape()
+	}
+	if v == nil && len(e.Xattrs) > 0 {
+		v = e.checkXattrs()
+	}
+	return v
+}
+
+// Limits of numbers (rule F3).
+const (
+	// MaxTime is the latest time, in seconds: in the year 2242, which the file
+	// systems of today can hold.
+	MaxTime = 1<<33 - 1
+	// maxID leaves out 2^32-1, which for chown(2) means "as it is".
+	maxID = 1<<32 - 2
+)
+
+func (e *Entry) checkNumbers() *RuleError {
+	switch {
+	case e.Mode&^0o7777 != 0:
+		return violation(RuleNumbers, "mode %#o", e.Mode)
+	case e.UID > maxID || e.GID > maxID:
+		return violation(RuleNumbers, "owner %d:%d; ids are at most %d", e.UID, e.GID, uint32(maxID))
+	case e.Mtime.Sec < 0 || e.Mtime.Sec > MaxTime || e.Mtime.Nsec >= 1e9:
+		return violation(RuleNumbers, "time %d.%d", e.Mtime.Sec, e.Mtime.Nsec)
+	case e.Size < 0 || e.Size > MaxBytes:
+		return violation(RuleNumbers, "size %d; at most %d may be", e.Size, int64(MaxBytes))
+	}
+	return nil
+}
+
+// checkShape checks which fields an entry of its kind has.
+func (e *Entry) checkShape() *RuleError {
+	if e.Kind != Regular && (e.Inline != nil || !e.Digest.IsZero()) {
+		return violation(RuleKinds, "a %v with content", e.Kind)
+	}
+	switch e.Kind {
+	case Directory:
+		if e.Size != 0 || e.Nlink != 1 || e.Target != "" {
+			return violation(RuleDirectory, "a directory has size 0, nlink 1 and no target")
+		}
+	case Symlink:
+		return e.checkSymlink()
+	case Regular:
+		if e.Nlink < 1 || e.Target != "" {
+			return violation(RuleRegular, "a regular file has at least one name, and no target")
+		}
+	case Hardlink:
+		return e.checkHardlink()
+	default:
+		return violation(RuleKinds, "%v", e.Kind)
+	}
+	return nil
+}
+
+func (e *Entry) checkSymlink() *RuleError {
+	switch {
+	case e.Target == "" || len(e.Target) > MaxPath:
+		return violation(RuleSymlink, "a target of %d bytes; it has 1 to %d", len(e.Target), MaxPath)
+	case strings.IndexByte(e.Target, 0) >= 0:
+		return violation(RuleSymlink, "a NUL byte in the target")
+	case e.Size != int64(len(e.Target)) || e.Nlink != 1 || e.Mode != 0o777:
+		return violation(RuleSymlink, "a symlink has the size of its target, nlink 1 and mode 0777")
+	case len(e.Xattrs) > 0:
+		return violation(RuleSymlink, "a symlink has no xattrs")
+	}
+	return nil
+}
+
+func (e *Entry) checkHardlink() *RuleError {
+	switch {
+	case e.Nlink < 2:
+		return violation(RuleHardlink, "a hardlink, but one name in all")
+	case len(e.Xattrs) > 0:
+		return violation(RuleHardlink, "the xattrs of a hardlinked file stand at its first name")
+	}
+	return nil
+}
+
+func (e *Entry) checkContent() *RuleError {
+	switch {
+	case e.Size <= InlineMax && int64(len(e.Inline)) != e.Size:
+		return violation(RuleRegular, "%d bytes of content inline, of %d", len(e.Inline), e.Size)
+	case e.Size > InlineMax && e.Inline != nil:
+		return violation(RuleRegular, "content inline, though it has more than %d bytes", InlineMax)
+	case e.Size > InlineMax && e.Digest.IsZero():
+		return violation(RuleRegular, "%d bytes of content without a digest", e.Size)
+	}
+	return nil
+}
+
+// maxXattrs bounds the xattrs of one entry, in bytes: each counts its name, its
+// value and 7. With at most this, the limits of composefs (32,767 in an inode,
+// 65,535 in the line, escaped) hold even when all bytes are escaped and overlayfs
+// adds its own.
+const maxXattrs = 16 << 10
+
+func (e *Entry) checkXattrs() *RuleError {
+	size := 0
+	for i, x := range e.Xattrs {
+		size += len(x.Name) + len(x.Value) + 7
+		switch {
+		case x.Name == "" || len(x.Name) > MaxName:
+			return violation(RuleXattrs, "the name of an xattr has %d bytes; it has 1 to %d", len(x.Name), MaxName)
+		case strings.IndexByte(x.Name, 0) >= 0:
+			return violation(RuleXattrs, "a NUL byte in the name of an xattr")
+		case i > 0 && x.Name <= e.Xattrs[i-1].Name:
+			return violation(RuleXattrs, "xattr %q stands behind %q", x.Name, e.Xattrs[i-1].Name)
+		case size > maxXattrs:
+			return violation(RuleXattrs, "its xattrs have more than %d bytes", maxXattrs)
+		}
+	}
+	return nil
+}
