@@ -1,0 +1,60 @@
+package trust
+
+import (
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"time"
+
+	"github.com/theupdateframework/go-tuf/v2/metadata"
+)
+
+// PublicKey is an Ed25519 public key.
+type PublicKey [ed25519.PublicKeySize]byte
+
+// String gives 64 lower-case hex digits: what another publisher hands over so
+// that a delegation can be made. It is not the fingerprint; see ID.
+func (p PublicKey) String() string { return hex.EncodeToString(p[:]) }
+
+// MarshalText implements encoding.TextMarshaler.
+func (p PublicKey) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+// UnmarshalText reads the form that String writes, and nothing else.
+func (p *PublicKey) UnmarshalText(text []byte) error {
+	if !isHex(string(text), 2*len(p)) {
+		return fmt.Errorf("public key %.80q: want %d lower-case hex digits", text, 2*len(p))
+	}
+	_, err := hex.Decode(p[:], text)
+	return err
+}
+
+// ID is TUF's key id, 64 lower-case hex digits: the SHA-256 of the key's canonical
+// JSON. For a root key it is the fingerprint that people compare.
+func (p PublicKey) ID() string {
+	// canonical JSON of metadata.Key; the tests compare with go-tuf
+	text := `{"keytype":"ed25519","keyval":{"public":"` + p.String() + `"},"scheme":"ed25519"}`
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])
+}
+
+// tuf gives the form that goes into metadata.
+func (p PublicKey) tuf() *metadata.Key {
+	return &metadata.Key{
+		Type:   metadata.KeyTypeEd25519,
+		Scheme: metadata.KeySchemeEd25519,
+		Value:  metadata.KeyVal{PublicKey: p.String()},
+	}
+}
+
+func publicKey(private ed25519.PrivateKey) PublicKey {
+	return PublicKey(private.Public().(ed25519.PublicKey))
+}
+
+// signedBy tells whether a document bears a key's valid signature.
+func signedBy[T metadata.Roles](doc *metadata.Metadata[T], id string, key *metadata.Key) bool {
+	alone := metadata.Root(time.Time{}) // go-tuf verifies by a delegator
+	alone.Signed.Keys[id] = key
+	alone.Signed.Roles[metadata.ROOT].KeyIDs = []string{id}
+	return alone.VerifyDelegate(metadata.ROOT, doc) == nil
+}

@@ -1,0 +1,219 @@
+package trust
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sigstore/sigstore/pkg/signature"
+	"github.com/theupdateframework/go-tuf/v2/metadata"
+
+	"github.com/larch-project/larch/internal/durable"
+)
+
+// signers are the keys that may sign for a role, and how many must.
+type signers struct {
+	role      string
+	ids       []string
+	threshold int
+}
+
+// enough tells whether a role can be signed with the keys at hand: else ErrKey.
+func enough(keys *KeyStore, s signers) error {
+	var missing []string
+	for _, id := range s.ids {
+		if !keys.Holds(id) {
+			missing = append(missing, id)
+		}
+	}
+	if len(s.ids)-len(missing) >= s.threshold {
+		return nil
+	}
+	where := "the key folder"
+	if keys.path != "" {
+		where = keys.path
+	}
+	return fmt.Errorf("signing %s: %w: %d of its keys must be in %s; missing are %s",
+		s.role, ErrKey, s.threshold, where, strings.Join(missing, ", "))
+}
+
+// sign replaces a document's signatures by those of all keys at hand, which must be
+// enough for each of the roles, and gives the document's bytes.
+func sign[T metadata.Roles](keys *KeyStore, m *metadata.Metadata[T], roles []signers) ([]byte, error) {
+	m.Signatures = []metadata.Signature{}
+	var done []string
+	for _, role := range roles {
+		if err := enough(keys, role); err != nil {
+			return nil, err
+		}
+		for _, id := range role.ids {
+			if slices.Contains(done, id) || !keys.Holds(id) {
+				continue
+			}
+			private, err := keys.private(id)
+			if err != nil {
+				return nil, fmt.Errorf("signing %s: %w", role.role, err)
+			}
+			signer, err := signature.LoadED25519Signer(private)
+			if err != nil {
+				return nil, err
+			}
+			if _, err := m.Sign(signer); err != nil {
+				return nil, fmt.Errorf("signing %s: %w", role.role, err)
+			}
+			done = append(done, id)
+		}
+	}
+	return encode(m)
+}
+
+// signers gives those of the new root and, until it is published, of the old one.
+func (d *draft) signers(role string) []signers {
+	if isPublisherRole(role) {
+		for _, delegated := range d.delegations().Roles {
+			if delegated.Name == role {
+				return []signers{{role, delegated.KeyIDs, delegated.Threshold}}
+			}
+		}
+	}
+	var all []signers
+	for _, root := range []*rootDoc{d.root, d.rootBefore} {
+		if r := root.Signed.Roles[role]; r != nil {
+			all = append(all, signers{role, r.KeyIDs, r.Threshold})
+		}
+	}
+	return all
+}
+
+// newFile is a file that is about to be published.
+type newFile struct {
+	name string
+	data []byte
+}
+
+// publishDocuments signs what is dirty below the root, and what names it, checks
+// it as a client would, and publishes it.
+func (d *draft) publishDocuments(ctx context.Context) error {
+	var files []newFile
+	add := func(role string, data []byte, version int64) {
+		files = append(files, newFile{versioned(role, version), data})
+		d.snapshot.Signed.Meta[listed(role)] = describe(data, version)
+	}
+	for _, role := range slices.Sorted(maps.Keys(d.own)) {
+		doc := d.own[role]
+		if !d.dirty[role] {
+			continue
+		}
+		data, err := renew(d, role, doc, &doc.Signed.Version, &doc.Signed.Expires)
+		if err != nil {
+			return err
+		}
+		add(role, data, doc.Signed.Version)
+	}
+	if t := &d.targets.Signed; d.dirty[metadata.TARGETS] {
+		data, err := renew(d, metadata.TARGETS, d.targets, &t.Version, &t.Expires)
+		if err != nil {
+			return err
+		}
+		add(metadata.TARGETS, data, t.Version)
+	}
+	if s := &d.snapshot.Signed; d.dirty[metadata.SNAPSHOT] || len(files) > 0 {
+		data, err := renew(d, metadata.SNAPSHOT, d.snapshot, &s.Version, &s.Expires)
+		if err != nil {
+			return err
+		}
+		files = append(files, newFile{versioned(metadata.SNAPSHOT, s.Version), data})
+		d.timestamp.Signed.Meta[listed(metadata.SNAPSHOT)] = describe(data, s.Version)
+	}
+	t := &d.timestamp.Signed
+	head, err := renew(d, metadata.TIMESTAMP, d.timestamp, &t.Version, &t.Expires)
+	if err != nil {
+		return err
+	}
+	state, err := d.tryDocuments(ctx, files, head)
+	if err != nil {
+		return fmt.Errorf("the new metadata would be refused: %w", err)
+	}
+	if err := d.write(files, head); err != nil {
+		return fmt.Errorf("publishing metadata: %w", err)
+	}
+	d.state = state
+	maps.DeleteFunc(d.dirty, func(role string, _ bool) bool { return role != metadata.ROOT })
+	return nil
+}
+
+// renew gives a document its next version and a new date, and signs it.
+func renew[T metadata.Roles](d *draft, role string, m *metadata.Metadata[T], version *int64, expires *time.Time) ([]byte, error) {
+	lifetime, err := d.lifetime(role)
+	if err != nil {
+		return nil, err
+	}
+	if *version, err = d.nextVersion(role, *version); err != nil {
+		return nil, err
+	}
+	*expires = d.now.Add(lifetime)
+	return sign(d.keys, m, d.signers(role))
+}
+
+// nextVersion passes over names that an interrupted commit left: what has a name
+// never changes, although nothing names it.
+func (d *draft) nextVersion(role string, version int64) (int64, error) {
+	for range maxSkipped {
+		if version++; version > maxVersion {
+			break
+		}
+		if role == metadata.TIMESTAMP {
+			return version, nil
+		}
+		taken, err := d.trust.Exists(versioned(role, version))
+		if err != nil || !taken {
+			return version, err
+		}
+	}
+	return 0, fmt.Errorf("role %s: no version is free after %d: run `larch repo prune`", role, version)
+}
+
+func describe(data []byte, version int64) *metadata.MetaFiles {
+	sum := sha256.Sum256(data)
+	return &metadata.MetaFiles{Version: version, Length: int64(len(data)), Hashes: metadata.Hashes{"sha256": sum[:]}}
+}
+
+// tryDocuments looks at what is to be published as a client will, at this moment,
+// that trusts the root on disk.
+func (d *draft) tryDocuments(ctx context.Context, files []newFile, head []byte) (*set, error) {
+	root, err := encode(d.rootBefore)
+	if err != nil {
+		return nil, err
+	}
+	read := func(ctx context.Context, name string, meta *metadata.MetaFiles) ([]byte, error) {
+		for _, file := range files {
+			if file.name == name {
+				return file.data, nil
+			}
+		}
+		return readFrom(d.trust)(ctx, name, meta)
+	}
+	a, err := startAssembly(d.rootBefore.Signed.Version, root, d.now, read)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.timestamp(head); err != nil {
+		return nil, err
+	}
+	return &a.set, a.rest(ctx)
+}
+
+// write makes the new files durable, then renames the new head over the old one:
+// the commit point.
+func (d *draft) write(files []newFile, head []byte) error {
+	for _, file := range files {
+		if err := durable.Create(d.trust, file.name, file.data, 0o644); err != nil {
+			return err
+		}
+	}
+	return durable.WriteFile(d.trust, timestampFile, head, 0o644)
+}
