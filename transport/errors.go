@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/http"
 	"time"
 )
@@ -107,6 +108,7 @@ func (e *Error) Unwrap() error { return e.Err }
 // on what the file is for.
 func advice(err error) string {
 	status, _ := errors.AsType[*StatusError](err)
+	_, network := errors.AsType[*net.OpError](err)
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, fs.ErrNotExist):
 		return ""
@@ -122,6 +124,8 @@ func advice(err error) string {
 		return "check the token, the netrc file, or who may read the repository"
 	case status != nil && status.Temporary():
 		return "try again later, or use a mirror"
+	case network:
+		return "check the address and the network"
 	}
 	return ""
 }

@@ -20,8 +20,8 @@ const (
 // concurrent use; those that hold something (connections, a folder's handle)
 // also implement io.Closer, to be closed when no Body is in use any more.
 type Transport interface {
-	// Fetch begins to fetch a file or a range of it. It returns when the first
-	// byte is at hand. ctx also governs the Body: when ctx ends, so do reads.
+	// Fetch begins to fetch a file or a range of it, and returns when it knows
+	// what it will get. ctx also governs the Body: when ctx ends, so do reads.
 	//
 	// A missing file is an error that matches fs.ErrNotExist; the other errors
 	// that callers may act on are listed with the package's variables.

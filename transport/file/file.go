@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -101,8 +102,12 @@ func (t *Transport) respond(ctx context.Context, f *os.File, req transport.Reque
 	return res, nil
 }
 
-// cause strips what transport.Error says already.
+// cause strips what transport.Error says already. A name below a file, or too long
+// for a file system, is a missing one.
 func cause(err error) error {
+	if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ENAMETOOLONG) {
+		return fs.ErrNotExist
+	}
 	if pathErr, ok := errors.AsType[*os.PathError](err); ok {
 		return pathErr.Err
 	}
