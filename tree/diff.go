@@ -1,6 +1,9 @@
 package tree
 
-import "iter"
+import (
+	"cmp"
+	"iter"
+)
 
 // Change is one path at which two trees differ. Old is nil where it was added,
 // New where it was removed.
@@ -19,57 +22,62 @@ func (c Change) Path() Path {
 // Diff compares two trees in one pass over both and gives what changed, in
 // canonical order; nothing but the two current entries is held. A hardlink is
 // compared as its line is: a change of its content shows at the first name. An
-// error of either is the last thing that is given.
+// error of either tree is the last thing that is given.
 func Diff(before, after iter.Seq2[*Entry, error]) iter.Seq2[Change, error] {
 	return func(yield func(Change, error) bool) {
-		nextOld, stopOld := iter.Pull2(before)
-		defer stopOld()
-		nextNew, stopNew := iter.Pull2(after)
-		defer stopNew()
-		old, errOld, _ := nextOld()
-		new, errNew, _ := nextNew()
+		left, right := newCursor(before), newCursor(after)
+		defer left.stop()
+		defer right.stop()
 		for {
-			if err := cmpErr(errOld, errNew); err != nil {
-				yield(Change{}, err)
+			if left.err != nil || right.err != nil {
+				yield(Change{}, cmp.Or(left.err, right.err))
 				return
 			}
-			if old == nil && new == nil {
+			c := pair(left.entry, right.entry)
+			if c == (Change{}) {
 				return
 			}
-			c := pair(old, new)
-			if (c.Old == nil || c.New == nil || !c.Old.equal(c.New)) && !yield(c, nil) {
+			same := c.Old != nil && c.New != nil && c.Old.equal(c.New)
+			if !same && !yield(c, nil) {
 				return
 			}
 			if c.Old != nil {
-				old, errOld, _ = nextOld()
+				left.advance()
 			}
 			if c.New != nil {
-				new, errNew, _ = nextNew()
+				right.advance()
 			}
 		}
 	}
 }
 
-func cmpErr(a, b error) error {
-	if a != nil {
-		return a
+// pair gives what comes next in either tree, or in both.
+func pair(left, right *Entry) Change {
+	if left == nil || right == nil {
+		return Change{left, right}
 	}
-	return b
+	switch order := left.Path.Compare(right.Path); {
+	case order < 0:
+		return Change{Old: left}
+	case order > 0:
+		return Change{New: right}
+	}
+	return Change{left, right}
 }
 
-// pair gives what comes next in either tree.
-func pair(old, new *Entry) Change {
-	switch {
-	case old == nil:
-		return Change{New: new}
-	case new == nil:
-		return Change{Old: old}
-	}
-	switch order := old.Path.Compare(new.Path); {
-	case order < 0:
-		return Change{Old: old}
-	case order > 0:
-		return Change{New: new}
-	}
-	return Change{old, new}
+// cursor is where the comparison stands in one tree; entry is nil at its end.
+type cursor struct {
+	entry *Entry
+	err   error
+	next  func() (*Entry, error, bool)
+	stop  func()
 }
+
+func newCursor(entries iter.Seq2[*Entry, error]) *cursor {
+	c := &cursor{}
+	c.next, c.stop = iter.Pull2(entries)
+	c.advance()
+	return c
+}
+
+func (c *cursor) advance() { c.entry, c.err, _ = c.next() }

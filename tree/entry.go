@@ -69,7 +69,7 @@ type Entry struct {
 // Executable tells whether any of the run bits is set.
 func (e *Entry) Executable() bool { return e.Mode&0o111 != 0 }
 
-// Equal tells whether two entries say the same, path included.
+// equal tells whether two entries say the same, path included.
 func (e *Entry) equal(o *Entry) bool {
 	return e.Path == o.Path && e.sameInode(o) && e.Kind == o.Kind && e.Target == o.Target &&
 		e.Digest == o.Digest && bytes.Equal(e.Inline, o.Inline) && slices.EqualFunc(e.Xattrs, o.Xattrs, sameXattr)

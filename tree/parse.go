@@ -32,7 +32,7 @@ func parse(e *Entry, line []byte) *RuleError {
 		if !more {
 			return violation(RuleCanonical, "%d fields instead of %d", i, int(fieldCount))
 		}
-		fields[i], rest, more = bytes.Cut(rest, space)
+		fields[i], rest, more = cut(rest, ' ')
 	}
 	path, ok := unescape(fields[fieldPath])
 	if !ok {
@@ -45,22 +45,24 @@ func parse(e *Entry, line []byte) *RuleError {
 	}
 	for more && v == nil {
 		var field []byte
-		field, rest, more = bytes.Cut(rest, space)
+		field, rest, more = cut(rest, ' ')
 		v = parseXattr(e, field)
 	}
 	return v
 }
 
-var (
-	space = []byte{' '}
-	equal = []byte{'='}
-	point = []byte{'.'}
-)
+// cut is bytes.Cut at one byte.
+func cut(b []byte, at byte) (before, after []byte, found bool) {
+	if i := bytes.IndexByte(b, at); i >= 0 {
+		return b[:i], b[i+1:], true
+	}
+	return b, nil, false
+}
 
 // parseNumbers reads size, mode, nlink, uid, gid, rdev and mtime.
 func parseNumbers(e *Entry, fields *[fieldCount][]byte) *RuleError {
 	mode, link := bytes.CutPrefix(fields[fieldMode], []byte{'@'})
-	sec, nsec, pointed := bytes.Cut(fields[fieldMtime], point)
+	sec, nsec, pointed := cut(fields[fieldMtime], '.')
 	var n [fieldCount + 1]uint64
 	for i, f := range [...]struct {
 		text []byte
@@ -189,7 +191,7 @@ func parseContent(e *Entry, content, name []byte) *RuleError {
 }
 
 func parseXattr(e *Entry, field []byte) *RuleError {
-	key, value, found := bytes.Cut(field, equal)
+	key, value, found := cut(field, '=')
 	if !found {
 		return violation(RuleXattrs, "%.40q is no xattr: it has no =", field)
 	}

@@ -42,8 +42,14 @@ type sequence struct {
 
 // linked is a file with more than one name.
 type linked struct {
-	first Entry // what all its names have in common
-	left  uint32
+	first Entry  // its path, and what all its names have in common
+	left  uint32 // names to come
+}
+
+// newLinked starts with the first name of a file.
+func newLinked(e *Entry) *linked {
+	first := Entry{Path: e.Path, Mode: e.Mode, UID: e.UID, GID: e.GID, Size: e.Size, Nlink: e.Nlink, Mtime: e.Mtime}
+	return &linked{first, e.Nlink - 1}
 }
 
 // add checks the next entry.
@@ -132,8 +138,7 @@ func (s *sequence) expectNames(e *Entry) *RuleError {
 	if s.pending == nil {
 		s.pending = map[Path]*linked{}
 	}
-	first := Entry{Mode: e.Mode, UID: e.UID, GID: e.GID, Size: e.Size, Nlink: e.Nlink, Mtime: e.Mtime}
-	s.pending[e.Path] = &linked{first, e.Nlink - 1}
+	s.pending[e.Path] = newLinked(e)
 	return nil
 }
 
