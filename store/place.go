@@ -1,0 +1,92 @@
+package store
+
+import (
+	"crypto/rand"
+	"errors"
+	"io/fs"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/larch-project/larch/internal/beneath"
+)
+
+// making says how files of exact modes are made in a folder.
+type making struct {
+	named bool // the file system has no files without names
+	chmod bool // the process's umask takes bits away
+}
+
+// probe finds out by making one.
+func probe(tmp *beneath.Dir) (how making, err error) {
+	f, err := tmp.Temp(0o555)
+	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EISDIR) || errors.Is(err, unix.EINVAL) {
+		return making{named: true, chmod: true}, nil
+	}
+	if err != nil {
+		return how, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return how, err
+	}
+	how.chmod = info.Mode().Perm() != 0o555
+	return how, nil
+}
+
+// temp is a file on its way to its name.
+type temp struct {
+	*os.File
+	name string // in tmp/; "" for a file without a name
+}
+
+// create makes an empty file of this mode, without a name where that is possible.
+func (s *Store) create(mode uint32) (t temp, err error) {
+	if s.how.named {
+		t.name = "object-" + rand.Text()
+		t.File, err = s.tmp.Create(t.name, 0o600)
+	} else {
+		t.File, err = s.tmp.Temp(mode)
+	}
+	if err == nil && s.how.chmod {
+		if err = t.Chmod(fs.FileMode(mode)); err != nil {
+			s.discard(t)
+		}
+	}
+	return t, err
+}
+
+// discard gives up a file that has not got its name.
+func (s *Store) discard(t temp) {
+	t.Close()
+	if t.name != "" {
+		s.tmp.Remove(t.name) // Sweep does it otherwise
+	}
+}
+
+// link gives a file its name: fs.ErrExist if it is taken.
+func (s *Store) link(t temp, dir *beneath.Dir, name string) error {
+	if t.name != "" {
+		return s.tmp.RenameTo(t.name, dir, name)
+	}
+	return dir.LinkFile(t.File, name)
+}
+
+// replace gives a file its name in one step, whatever has it.
+func (s *Store) replace(t temp, dir *beneath.Dir, name string) error {
+	aside := ".new-" + rand.Text()
+	if err := s.link(t, dir, aside); err != nil {
+		return err
+	}
+	err := dir.Rename(aside, name)
+	if errors.Is(err, unix.EISDIR) || errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.EEXIST) {
+		if err = dir.RemoveAll(name); err == nil { // a directory is nothing that a file of ours could have become
+			err = dir.Rename(aside, name)
+		}
+	}
+	if err != nil {
+		dir.Remove(aside)
+	}
+	return err
+}
