@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 )
 
@@ -144,4 +145,39 @@ func HostArch() string {
 		return "i686"
 	}
 	return runtime.GOARCH
+}
+
+// Errors of Resolve that callers decide on.
+var (
+	ErrUnknownRef = errors.New("no such ref")
+	ErrAmbiguous  = errors.New("stands for several refs")
+)
+
+// Resolve finds the one ref that a full or short name stands for. Of several that
+// differ in the architecture alone, that of this machine is meant, and of several
+// that differ in the kind, the application.
+func Resolve(refs []Ref, short string) (Ref, error) {
+	if full, err := ParseRef(short); err == nil {
+		if slices.Contains(refs, full) {
+			return full, nil
+		}
+		return Ref{}, fmt.Errorf("%q: %w", short, ErrUnknownRef)
+	}
+	found := slices.DeleteFunc(slices.Clone(refs), func(r Ref) bool { return !r.Matches(short) })
+	for _, prefer := range []func(Ref) bool{
+		func(r Ref) bool { return r.Arch == HostArch() },
+		func(r Ref) bool { return r.Kind == App },
+	} {
+		if len(found) > 1 && slices.ContainsFunc(found, prefer) {
+			found = slices.DeleteFunc(found, func(r Ref) bool { return !prefer(r) })
+		}
+	}
+	switch len(found) {
+	case 0:
+		return Ref{}, fmt.Errorf("%q: %w", short, ErrUnknownRef)
+	case 1:
+		return found[0], nil
+	}
+	slices.SortFunc(found, func(a, b Ref) int { return strings.Compare(a.String(), b.String()) })
+	return Ref{}, fmt.Errorf("%q %w: %s, %s", short, ErrAmbiguous, found[0], found[1])
 }

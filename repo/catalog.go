@@ -82,7 +82,7 @@ func (r *Repository) loadCatalog(ctx context.Context, releases []Logged) (*catal
 
 // load adds the contents of one release.
 func (c *catalog) load(r *Repository, l Logged) error {
-	ix, err := r.index(l.Digest, l.Release.Tree)
+	ix, err := r.Index(l.Digest, l.Release.Tree)
 	if err != nil {
 		return err
 	}

@@ -11,11 +11,12 @@ import (
 	"github.com/larch-project/larch/internal/beneath"
 )
 
-// keptFrames is how many frames a contentReader remembers: neighbours share them.
+// keptFrames is how many frames a ContentReader remembers: neighbours share them.
 const keptFrames = 8
 
-// contentReader gives contents out of packs. It is not for concurrent use.
-type contentReader struct {
+// ContentReader gives contents out of packs, unchecked. It is not for concurrent
+// use.
+type ContentReader struct {
 	dir     *beneath.Dir // the repository's root
 	packs   []Pack
 	frames  []Frame
@@ -32,26 +33,33 @@ type keptFrame struct {
 	data   []byte
 }
 
-func newContentReader(dir *beneath.Dir, packs []Pack, frames []Frame) (*contentReader, error) {
-	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecodeAllCapLimit(true),
-		zstd.WithDecoderMaxMemory(FrameSize))
-	return &contentReader{dir: dir, packs: packs, frames: frames, decoder: d}, err
+// Reader reads the contents of a release through its index. The caller closes it.
+func (r *Repository) Reader(ix *Index) (*ContentReader, error) {
+	return newContentReader(r.dir, ix.Packs, ix.Frames)
 }
 
-func (c *contentReader) close() {
+func newContentReader(dir *beneath.Dir, packs []Pack, frames []Frame) (*ContentReader, error) {
+	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecodeAllCapLimit(true),
+		zstd.WithDecoderMaxMemory(FrameSize))
+	return &ContentReader{dir: dir, packs: packs, frames: frames, decoder: d}, err
+}
+
+// Close releases the reader.
+func (c *ContentReader) Close() {
 	c.decoder.Close()
 	if c.file != nil {
 		c.file.Close()
 	}
 }
 
-// content gives the size bytes that begin at a location.
-func (c *contentReader) content(at Location, size int64) io.Reader {
+// Content gives the size bytes that begin at a location, as a stream that is good
+// until the next call of Content. The caller checks them.
+func (c *ContentReader) Content(at Location, size int64) io.Reader {
 	return &frameSequence{from: c, frame: at.Frame, offset: int(at.Offset), left: size}
 }
 
 // frame decompresses one frame; the result is good until keptFrames others were.
-func (c *contentReader) frame(n int32) ([]byte, error) {
+func (c *ContentReader) frame(n int32) ([]byte, error) {
 	for _, k := range c.kept {
 		if k.data != nil && k.number == n {
 			return k.data, nil
@@ -73,7 +81,7 @@ func (c *contentReader) frame(n int32) ([]byte, error) {
 }
 
 // readStored fills c.stored with the frame as it is in its pack.
-func (c *contentReader) readStored(f Frame) error {
+func (c *ContentReader) readStored(f Frame) error {
 	if c.file == nil || c.pack != f.Pack {
 		if c.file != nil {
 			c.file.Close()
@@ -120,7 +128,7 @@ func decodeFrame(decoder *zstd.Decoder, stored, buf []byte, raw int32) ([]byte, 
 
 // frameSequence is a content as a stream.
 type frameSequence struct {
-	from   *contentReader
+	from   *ContentReader
 	frame  int32
 	offset int
 	left   int64

@@ -34,7 +34,7 @@ func layout(ctx context.Context, req *PublishRequest) (tree.Source, string, erro
 	}
 	source := req.Source
 	if text == nil {
-		text = release.NewMetadata(req.Ref, req.runtime(), req.Command)
+		text = release.NewMetadata(req.Ref.ID, req.runtime(), req.Command)
 		source = &wrapped{Source: req.Source, metadata: text}
 	} else if req.Command != "" {
 		return nil, "", fmt.Errorf("%w: the folder has a metadata file of its own; say the command there", ErrMetadata)

@@ -6,7 +6,7 @@ import "github.com/larch-project/larch/digest"
 // head and the indexes never change once they have their names.
 const (
 	FormatName  = "larch.json"
-	retiredName = "retired.json"
+	RetiredName = "retired.json"
 	lockName    = "lock"
 )
 

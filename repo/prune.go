@@ -13,6 +13,7 @@ import (
 
 	"github.com/larch-project/larch/digest"
 	"github.com/larch-project/larch/internal/durable"
+	"github.com/larch-project/larch/internal/lock"
 	"github.com/larch-project/larch/internal/sealed"
 	"github.com/larch-project/larch/trust"
 )
@@ -21,8 +22,12 @@ import (
 // that still go by the index of before.
 const RetiredFor = 24 * time.Hour
 
-// maxRetired bounds the list of retired packs, in bytes.
-const maxRetired = 16 << 20
+// headGrace is how long metadata stays that newer metadata replaced, for readers
+// that go by the head of a moment ago.
+const headGrace = 10 * time.Minute
+
+// MaxRetired bounds the list of retired packs, in bytes.
+const MaxRetired = 16 << 20
 
 // Pruned says what Prune removed, or would remove.
 type Pruned struct {
@@ -33,15 +38,17 @@ type Pruned struct {
 
 // Prune removes what no release needs that the head names or that is among the
 // newest keep of its line (0 keeps all), and what interrupted publishers left.
-// Packs that Repack replaced stay for RetiredFor. With dry it removes nothing. It
+// Packs that Repack replaced stay for RetiredFor, replaced metadata for ten
+// minutes. With dry it removes nothing. It
 // waits for publishers to end; readers of releases that stay are not disturbed.
-func (r *Repository) Prune(ctx context.Context, head *trust.Repository, keep int, now time.Time, dry bool) (*Pruned, error) {
-	held, err := r.hold(ctx, exclusive)
+func (r *Repository) Prune(ctx context.Context, keep int, now time.Time, dry bool) (*Pruned, error) {
+	held, err := r.hold(ctx, lock.Exclusive)
 	if err != nil {
 		return nil, err
 	}
 	defer held.Close()
-	if err := head.Reload(); err != nil {
+	head, err := trust.Open(r.dir, nil)
+	if err != nil {
 		return nil, err
 	}
 	needed, err := r.needed(ctx, head, keep)
@@ -57,7 +64,7 @@ func (r *Repository) Prune(ctx context.Context, head *trust.Repository, keep int
 			needed[name] = true
 		}
 	}
-	pruned, err := r.unneeded(needed)
+	pruned, err := r.unneeded(ctx, head, needed, now)
 	if err != nil || dry {
 		return pruned, err
 	}
@@ -87,10 +94,7 @@ func (r *Repository) remove(files []string, retired map[string]time.Time) error 
 
 // needed gives the names of all files that stay.
 func (r *Repository) needed(ctx context.Context, head *trust.Repository, keep int) (map[string]bool, error) {
-	needed := map[string]bool{FormatName: true, retiredName: true, lockName: true}
-	for _, name := range head.Files() {
-		needed[name] = true
-	}
+	needed := map[string]bool{FormatName: true, RetiredName: true, lockName: true}
 	for ref, target := range head.Targets() {
 		log, err := r.Log(ctx, target.Custom.Release, keep)
 		if err != nil {
@@ -109,7 +113,7 @@ func (r *Repository) need(l Logged, needed map[string]bool) error {
 	needed[ReleaseName(l.Digest)] = true
 	needed[TreeName(l.Release.Tree.Digest)] = true
 	needed[IndexName(l.Digest)] = true
-	ix, err := r.index(l.Digest, l.Release.Tree)
+	ix, err := r.Index(l.Digest, l.Release.Tree)
 	if err != nil {
 		return err
 	}
@@ -120,7 +124,7 @@ func (r *Repository) need(l Logged, needed map[string]bool) error {
 }
 
 // Unneeded lists the files that nothing refers to.
-func (r *Repository) Unneeded(ctx context.Context, head *trust.Repository) (*Pruned, error) {
+func (r *Repository) Unneeded(ctx context.Context, head *trust.Repository, now time.Time) (*Pruned, error) {
 	needed, err := r.needed(ctx, head, 0)
 	if err != nil {
 		return nil, err
@@ -132,12 +136,21 @@ func (r *Repository) Unneeded(ctx context.Context, head *trust.Repository) (*Pru
 	for name := range retired {
 		needed[name] = true
 	}
-	return r.unneeded(needed)
+	return r.unneeded(ctx, head, needed, now)
 }
 
-func (r *Repository) unneeded(needed map[string]bool) (*Pruned, error) {
+func (r *Repository) unneeded(ctx context.Context, head *trust.Repository, needed map[string]bool, now time.Time) (*Pruned, error) {
 	pruned := &Pruned{}
-	for _, folder := range append([]string{".", "trust"}, folders...) {
+	signed, err := head.Unreferenced(ctx, now.Add(-headGrace))
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range signed {
+		if err := r.judge(name, needed, pruned); err != nil {
+			return nil, err
+		}
+	}
+	for _, folder := range append([]string{"."}, folders...) {
 		names, err := r.dir.ReadDir(folder)
 		if err != nil {
 			return nil, err
@@ -176,7 +189,7 @@ func (r *Repository) judge(name string, needed map[string]bool, pruned *Pruned) 
 
 // retired reads which packs were replaced, and when.
 func (r *Repository) retired() (map[string]time.Time, error) {
-	data, err := r.dir.ReadFile(retiredName, maxRetired)
+	data, err := r.dir.ReadFile(RetiredName, MaxRetired)
 	if errors.Is(err, fs.ErrNotExist) {
 		return map[string]time.Time{}, nil
 	}
@@ -191,17 +204,17 @@ func (r *Repository) retired() (map[string]time.Time, error) {
 func ParseRetired(data []byte) (map[string]time.Time, error) {
 	list := map[string]time.Time{}
 	if err := json.Unmarshal(data, &list); err != nil {
-		return nil, fmt.Errorf("%s: %w", retiredName, err)
+		return nil, fmt.Errorf("%s: %w", RetiredName, err)
 	}
 	again, err := encodeRetired(list)
 	if err != nil || !bytes.Equal(again, data) {
-		return nil, fmt.Errorf("%s: not in canonical form", retiredName)
+		return nil, fmt.Errorf("%s: not in canonical form", RetiredName)
 	}
 	for name := range list {
 		hex, ok := strings.CutPrefix(name, "packs/")
 		d, err := digest.Parse(strings.TrimSuffix(hex, ".pack"))
 		if !ok || err != nil || name != PackName(d) {
-			return nil, fmt.Errorf("%s: %.80q is not a pack", retiredName, name)
+			return nil, fmt.Errorf("%s: %.80q is not a pack", RetiredName, name)
 		}
 	}
 	return list, nil
@@ -217,7 +230,7 @@ func (r *Repository) writeRetired(list map[string]time.Time) error {
 	if err != nil {
 		return err
 	}
-	return durable.WriteFile(r.dir, retiredName, data, 0o644)
+	return durable.WriteFile(r.dir, RetiredName, data, 0o644)
 }
 
 // writeIndex publishes the index of a release, in place of one that is there.

@@ -8,11 +8,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path"
 	"runtime"
 	"strconv"
 	"time"
 
 	"github.com/larch-project/larch/digest"
+	"github.com/larch-project/larch/internal/lock"
 	"github.com/larch-project/larch/internal/pipeline"
 	"github.com/larch-project/larch/internal/sealed"
 	"github.com/larch-project/larch/release"
@@ -55,13 +57,17 @@ type Published struct {
 // and checked against what they were. Nothing is visible before the signed head
 // names the release, in the last step; on return it survives power loss. Two
 // publishers may run at once; both releases stay.
-func (r *Repository) Publish(ctx context.Context, head *trust.Repository, req PublishRequest) (*Published, error) {
-	held, err := r.hold(ctx, shared)
+func (r *Repository) Publish(ctx context.Context, keys *trust.KeyStore, req PublishRequest) (*Published, error) {
+	held, err := r.hold(ctx, lock.Shared)
 	if err != nil {
 		return nil, err
 	}
 	defer held.Close()
-	if err := head.CanSign(req.Ref.String()); err != nil {
+	head, err := trust.Open(r.dir, keys)
+	if err != nil {
+		return nil, err
+	}
+	if err := signable(head, req.Ref.String()); err != nil {
 		return nil, err
 	}
 	catalog, err := r.known(ctx, head)
@@ -77,6 +83,19 @@ func (r *Repository) Publish(ctx context.Context, head *trust.Repository, req Pu
 		return nil, fmt.Errorf("publishing %s: %w", req.Ref, err)
 	}
 	return p.commit(ctx, head)
+}
+
+// signable tells before the work whether one of the publisher keys that are here
+// may sign for a ref.
+func signable(head *trust.Repository, ref string) error {
+	for _, key := range head.Keys() {
+		for _, pattern := range key.Paths {
+			if may, _ := path.Match(pattern, ref); may && key.Held {
+				return nil
+			}
+		}
+	}
+	return fmt.Errorf("publishing %s: %w: none of the publisher keys here may sign for it; larch key list shows which may", ref, trust.ErrKey)
 }
 
 // known loads what the repository has.
@@ -112,7 +131,8 @@ func (p *publication) store(ctx context.Context) error {
 	p.added = map[digest.Digest]Location{}
 	p.packer = newPacker(ctx, p.repo.dir, p.catalog)
 	if err := p.writeTree(ctx); err != nil {
-		return errors.Join(p.packer.abort(), err)
+		p.packer.abort()
+		return err
 	}
 	if err := p.packer.close(); err != nil {
 		return err
@@ -144,7 +164,6 @@ func (p *publication) writeTree(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		item.release()
 	}
 	if err := errors.Join(encoder.Close(), text.Close()); err != nil {
 		return err
@@ -209,10 +228,12 @@ func (p *publication) pack(ctx context.Context, item *item) (Location, error) {
 	if err != nil {
 		return Location{}, err
 	}
-	defer content.Close()
 	at, err := p.packer.addLarge(content, e.Digest, e.Size)
+	if closed := content.Close(); err == nil {
+		err = closed
+	}
 	if errors.Is(err, digest.ErrMismatch) {
-		err = &tree.ChangedError{Path: e.Path}
+		err = &tree.ChangedError{Path: e.Path, Err: err}
 	}
 	return at, err
 }
@@ -231,7 +252,7 @@ func (p *publication) commit(ctx context.Context, head *trust.Repository) (*Publ
 			return nil, err
 		}
 		err = head.Commit(ctx, p.req.Now, func(edit *trust.Edit) error {
-			if now, _ := edit.Target(target.Name); now.Custom.Release != before.Custom.Release {
+			if edit.Targets()[target.Name].Custom.Release != before.Custom.Release {
 				return errMoved
 			}
 			return edit.Set(target)
@@ -347,13 +368,6 @@ func (r *Repository) syncFolder(folder string) error {
 type item struct {
 	entry *tree.Entry
 	data  []byte
-	done  func()
-}
-
-func (i *item) release() {
-	if i.done != nil {
-		i.done()
-	}
 }
 
 // keepSize is up to where a content is kept in memory between naming and
@@ -365,43 +379,56 @@ type reader struct {
 	source tree.Source
 }
 
+// read reads one file; its error is a *tree.ChangedError if that was not the same
+// all the time.
 func (r *reader) read(ctx context.Context, e *tree.Entry) (*item, error) {
+	i := &item{entry: e}
 	if e.Kind != tree.Regular {
-		return &item{entry: e}, nil
+		return i, nil
 	}
 	content, err := r.source.Open(ctx, e)
 	if err != nil {
 		return nil, err
 	}
-	defer content.Close()
 	if e.Size > keepSize {
-		return r.name(e, content)
+		err = nameLarge(e, content)
+	} else {
+		err = i.keep(content)
 	}
-	data := make([]byte, e.Size)
-	if _, err := io.ReadFull(content, data); err != nil {
-		if err == io.EOF || err == io.ErrUnexpectedEOF {
-			err = &tree.ChangedError{Path: e.Path}
-		}
-		return nil, err
+	if closed := content.Close(); err == nil {
+		err = closed
 	}
-	if n, err := content.Read(make([]byte, 1)); n > 0 || err != io.EOF {
-		if n > 0 {
-			err = &tree.ChangedError{Path: e.Path}
-		}
-		return nil, err
-	}
-	e.Digest = digest.Of(data)
-	if e.Size > 0 && e.Size <= tree.InlineMax {
-		e.Inline = data
-	}
-	return &item{entry: e, data: data}, nil
+	return i, err
 }
 
-func (r *reader) name(e *tree.Entry, content io.Reader) (*item, error) {
+// keep reads and names a content that is small enough to stay in memory.
+func (i *item) keep(content io.Reader) error {
+	e := i.entry
+	i.data = make([]byte, e.Size)
+	n, err := io.ReadFull(content, i.data)
+	if err == nil {
+		var more int
+		if more, err = content.Read(make([]byte, 1)); more == 0 && err == io.EOF {
+			e.Digest = digest.Of(i.data)
+			if e.Size > 0 && e.Size <= tree.InlineMax {
+				e.Inline = i.data
+			}
+			return nil
+		}
+		n += more
+	}
+	if err == nil || err == io.EOF || err == io.ErrUnexpectedEOF {
+		return &tree.ChangedError{Path: e.Path, Err: fmt.Errorf("it had %d bytes, then %d", e.Size, n)}
+	}
+	return err
+}
+
+// nameLarge names a content without keeping it.
+func nameLarge(e *tree.Entry, content io.Reader) error {
 	d, n, err := digest.Sum(content)
 	if err == nil && n != e.Size {
-		err = &tree.ChangedError{Path: e.Path}
+		err = &tree.ChangedError{Path: e.Path, Err: fmt.Errorf("it had %d bytes, then %d", e.Size, n)}
 	}
 	e.Digest = d
-	return &item{entry: e}, err
+	return err
 }

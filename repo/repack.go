@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/larch-project/larch/digest"
+	"github.com/larch-project/larch/internal/lock"
 	"github.com/larch-project/larch/trust"
 )
 
@@ -28,13 +29,14 @@ type Repacked struct {
 // Packs that were replaced stay for RetiredFor, so a reader with an index of
 // before goes on undisturbed; Prune removes them later. A crash leaves indexes of
 // before and after, which are equally good.
-func (r *Repository) Repack(ctx context.Context, head *trust.Repository, now time.Time) (*Repacked, error) {
-	held, err := r.hold(ctx, exclusive)
+func (r *Repository) Repack(ctx context.Context, now time.Time) (*Repacked, error) {
+	held, err := r.hold(ctx, lock.Exclusive)
 	if err != nil {
 		return nil, err
 	}
 	defer held.Close()
-	if err := head.Reload(); err != nil {
+	head, err := trust.Open(r.dir, nil)
+	if err != nil {
 		return nil, err
 	}
 	releases, err := r.history(ctx, head.Targets())
@@ -188,7 +190,7 @@ func (p *repacking) rewrite(ctx context.Context) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer old.close()
+	defer old.Close()
 	packs := newPacker(ctx, p.repo.dir, c)
 	if err := p.moveAll(old, packs); err != nil {
 		packs.abort()
@@ -200,7 +202,7 @@ func (p *repacking) rewrite(ctx context.Context) (int64, error) {
 	return packs.Bytes, p.repo.syncFolder("packs")
 }
 
-func (p *repacking) moveAll(old *contentReader, packs *packer) error {
+func (p *repacking) moveAll(old *ContentReader, packs *packer) error {
 	buf := make([]byte, LargeSize)
 	for _, l := range p.releases {
 		for e, err := range Contents(p.repo.Tree(l.Release.Tree.Info())) {
@@ -214,11 +216,14 @@ func (p *repacking) moveAll(old *contentReader, packs *packer) error {
 			if _, done := p.moved[e.Digest]; done {
 				continue
 			}
-			to, err := move(old.content(at, e.Size), e.Digest, e.Size, packs, buf)
+			to, err := move(old.Content(at, e.Size), e.Digest, e.Size, packs, buf)
 			if err != nil {
 				return fmt.Errorf("content %s of %s %s: %w", e.Digest.Short(), l.Release.Ref, l.Release.Version, err)
 			}
 			p.moved[e.Digest] = to
+		}
+		if err := packs.flush(); err != nil { // releases do not share frames
+			return err
 		}
 	}
 	return nil

@@ -15,7 +15,6 @@ import (
 	"github.com/larch-project/larch/digest"
 	"github.com/larch-project/larch/internal/beneath"
 	"github.com/larch-project/larch/internal/durable"
-	"github.com/larch-project/larch/internal/lock"
 	"github.com/larch-project/larch/internal/sealed"
 	"github.com/larch-project/larch/release"
 	"github.com/larch-project/larch/tree"
@@ -171,8 +170,8 @@ func (r *Repository) Tree(info tree.Info) iter.Seq2[*tree.Entry, error] {
 	}
 }
 
-// index reads the index of a release.
-func (r *Repository) index(d digest.Digest, t release.Tree) (*Index, error) {
+// Index reads the index of a release.
+func (r *Repository) Index(d digest.Digest, t release.Tree) (*Index, error) {
 	f, err := r.dir.Open(IndexName(d))
 	if err != nil {
 		return nil, err
@@ -229,8 +228,3 @@ func (r *Repository) hold(ctx context.Context, take func(context.Context, *os.Fi
 	}
 	return f, nil
 }
-
-var (
-	shared    = lock.Shared
-	exclusive = lock.Exclusive
-)

@@ -1,0 +1,269 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+const (
+	ref      = "app/org.example.Bench/x86_64/stable"
+	otherRef = "app/org.example.Other/x86_64/stable"
+)
+
+// bench is one data set being measured.
+type bench struct {
+	name  string
+	trees versions
+	work  string
+	larch string
+	runs  int
+	table *table
+
+	fingerprint string
+}
+
+// path names something in the working folder.
+func (b *bench) path(parts ...string) string {
+	return filepath.Join(append([]string{b.work}, parts...)...)
+}
+
+func (b *bench) env() []string {
+	return []string{"LARCH_KEYS=" + b.path("keys"), "LARCH_ROOT=" + b.path("machine"), "HOME=" + b.path("home")}
+}
+
+func (b *bench) run() error {
+	if err := os.MkdirAll(b.path("home"), 0o755); err != nil {
+		return err
+	}
+	for _, step := range []func() error{b.publish, b.install, b.present, b.large} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *bench) do(args ...string) (usage, string, error) { return measure(b.env(), b.larch, args...) }
+
+// publish measures the first version into a new repository, and the next.
+func (b *bench) publish() error {
+	if err := b.initialize("repo"); err != nil {
+		return err
+	}
+	if _, _, err := measure(nil, "ostree", "init", "--mode=archive", "--repo="+b.path("ostree")); err != nil {
+		return err
+	}
+	for i, tree := range []string{b.trees.old, b.trees.new} {
+		version := fmt.Sprint(i + 1)
+		mine, _, err := b.do("publish", b.path("repo"), ref, tree, "--version", version, "--quiet")
+		if err != nil {
+			return err
+		}
+		peer, _, err := measure(nil, "ostree", "commit", "--repo="+b.path("ostree"), "--branch=bench", "--owner-uid=0", "--owner-gid=0", "--tree=dir="+tree)
+		if err != nil {
+			return err
+		}
+		work, target := "publish, first version, CPU", 0.6
+		if i == 1 {
+			work, target = "publish, next version, CPU", 0.3
+		}
+		b.table.add(b.name, work, "ostree commit", mine.cpu.Seconds(), peer.cpu.Seconds(), target, "s")
+		b.table.limit(b.name, "publish, peak memory", float64(mine.memory), 128<<20, "MiB")
+	}
+	return nil
+}
+
+// initialize makes a repository and remembers its fingerprint.
+func (b *bench) initialize(name string) error {
+	if err := os.RemoveAll(b.path("keys")); err != nil {
+		return err
+	}
+	_, out, err := b.do("init", b.path(name), "--json")
+	if err != nil {
+		return err
+	}
+	var made struct{ Fingerprint string }
+	err = json.Unmarshal([]byte(out), &made)
+	b.fingerprint = made.Fingerprint
+	return err
+}
+
+// install measures a machine that has nothing.
+func (b *bench) install() error {
+	archive := b.path("tar", "tree.tar.zst")
+	if err := os.Mkdir(b.path("tar"), 0o755); err != nil {
+		return err
+	}
+	if _, _, err := measure(nil, "sh", "-c", `tar -C "$1" -c . | zstd -q -9 -T2 -o "$2"`, "sh", b.trees.new, archive); err != nil {
+		return err
+	}
+	s, err := serve(b.work)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	var mine, ostree, tar best
+	var requests, bytes, ostreeBytes int64
+	for range b.runs {
+		if err := b.reset(s); err != nil {
+			return err
+		}
+		u, _, err := b.do("install", "org.example.Bench", "--yes", "--quiet")
+		if err != nil {
+			return err
+		}
+		mine.add(u)
+		requests, bytes = s.requests.Load(), s.bytes.Load()
+		if err := b.pull(s, &ostree); err != nil {
+			return err
+		}
+		ostreeBytes = s.bytes.Load()
+		if err := b.curl(s, &tar); err != nil {
+			return err
+		}
+	}
+	b.table.add(b.name, "fresh install, wall", "ostree pull + checkout", mine.wall.Seconds(), ostree.wall.Seconds(), 0.3, "s")
+	b.table.add(b.name, "fresh install, wall", "curl, tar x", mine.wall.Seconds(), tar.wall.Seconds(), 1.2, "s")
+	b.table.add(b.name, "fresh install, CPU", "ostree pull + checkout", mine.cpu.Seconds(), ostree.cpu.Seconds(), 1, "s")
+	b.table.add(b.name, "fresh install, bytes", "ostree pull", float64(bytes), float64(ostreeBytes), 0.95, "B")
+	b.table.limit(b.name, "fresh install, requests", float64(requests), 45, "")
+	b.table.limit(b.name, "fresh install, peak memory", float64(mine.memory), 128<<20, "MiB")
+	return nil
+}
+
+// reset gives a machine that has nothing but the remote.
+func (b *bench) reset(s *server) error {
+	removeAll(b.path("machine"))
+	settle()
+	s.reset()
+	_, _, err := b.do("remote", "add", "bench", s.url+"/repo", "--root-key", b.fingerprint, "--quiet")
+	return err
+}
+
+// pull is what a user of OSTree does.
+func (b *bench) pull(s *server, best *best) error {
+	for _, old := range []string{"ostree-client", "ostree-tree"} {
+		removeAll(b.path(old))
+	}
+	repo := "--repo=" + b.path("ostree-client")
+	for _, args := range [][]string{{"init", "--mode=bare-user-only", repo}, {"remote", "add", "--no-gpg-verify", repo, "bench", s.url + "/ostree"}} {
+		if _, _, err := measure(nil, "ostree", args...); err != nil {
+			return err
+		}
+	}
+	settle()
+	s.reset()
+	pull, _, err := measure(nil, "ostree", "pull", repo, "bench", "bench")
+	if err != nil {
+		return err
+	}
+	checkout, _, err := measure(nil, "ostree", "checkout", "-U", "-H", repo, "bench:bench", b.path("ostree-tree"))
+	best.add(pull.plus(checkout))
+	return err
+}
+
+// curl is what a user of archives does.
+func (b *bench) curl(s *server, best *best) error {
+	dir := b.path("untarred")
+	removeAll(dir)
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	settle()
+	script := `curl -sf "$1" -o "$2/tree.tar.zst" && tar -C "$2" --zstd -xf "$2/tree.tar.zst"`
+	u, _, err := measure(nil, "sh", "-c", script, "sh", s.url+"/tar/tree.tar.zst", dir)
+	best.add(u)
+	return err
+}
+
+// settle lets the disk finish what was written, so that the next command does not
+// pay for the one before.
+func settle() { command("sync").Run() }
+
+// present measures the installation of a release whose content is all there: the
+// same tree under another ref.
+func (b *bench) present() error {
+	if _, _, err := b.do("publish", b.path("repo"), otherRef, b.trees.new, "--quiet"); err != nil {
+		return err
+	}
+	_, path, err := b.do("path", "org.example.Bench")
+	if err != nil {
+		return err
+	}
+	copied := b.path("copied")
+	if err := command("cp", "-a", strings.TrimSpace(path), copied).Run(); err != nil {
+		return err
+	}
+	s, err := serve(b.work)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	if _, _, err := b.do("remote", "add", "again", s.url+"/repo", "--root-key", b.fingerprint, "--quiet"); err != nil {
+		return err
+	}
+	var mine, peer best
+	for range b.runs {
+		settle()
+		u, _, err := b.do("install", "org.example.Other", "--remote", "again", "--yes", "--quiet")
+		if err != nil {
+			return err
+		}
+		mine.add(u)
+		for _, args := range [][]string{{"uninstall", "org.example.Other", "--yes", "--quiet"}, {"gc", "--keep", "0", "--quiet"}} {
+			if _, _, err := b.do(args...); err != nil {
+				return err
+			}
+		}
+		removeAll(b.path("linked"))
+		settle()
+		if u, _, err = measure(nil, "cp", "-al", copied, b.path("linked")); err != nil {
+			return err
+		}
+		peer.add(u)
+	}
+	b.table.add(b.name, "install, all present, wall", "cp -al", mine.wall.Seconds(), peer.wall.Seconds(), 1.5, "s")
+	return nil
+}
+
+// large measures memory on four times the tree.
+func (b *bench) large() error {
+	if err := b.initialize("repo-x4"); err != nil {
+		return err
+	}
+	u, _, err := b.do("publish", b.path("repo-x4"), ref, b.trees.large, "--quiet")
+	if err != nil {
+		return err
+	}
+	b.table.limit(b.name+" x4", "publish, peak memory", float64(u.memory), 128<<20, "MiB")
+	removeAll(b.path("machine"))
+	if _, _, err := b.do("remote", "add", "bench", b.path("repo-x4"), "--root-key", b.fingerprint, "--quiet"); err != nil {
+		return err
+	}
+	if u, _, err = b.do("install", "org.example.Bench", "--yes", "--quiet"); err != nil {
+		return err
+	}
+	b.table.limit(b.name+" x4", "fresh install, peak memory", float64(u.memory), 128<<20, "MiB")
+	return nil
+}
+
+// best keeps the smallest wall and CPU times, and the largest memory.
+type best struct {
+	usage
+	taken bool
+}
+
+func (b *best) add(u usage) {
+	if !b.taken {
+		b.usage, b.taken = u, true
+		return
+	}
+	b.wall, b.cpu, b.memory = min(b.wall, u.wall), min(b.cpu, u.cpu), max(b.memory, u.memory)
+}
+
+func (u usage) plus(v usage) usage {
+	return usage{u.cpu + v.cpu, u.wall + v.wall, max(u.memory, v.memory)}
+}
