@@ -1,0 +1,190 @@
+package hardlink
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/larch-project/larch/deploy"
+	"github.com/larch-project/larch/internal/beneath"
+	"github.com/larch-project/larch/tree"
+)
+
+const (
+	// workers is how many goroutines give names: more than two wait for each other
+	// in the file system.
+	workers = 2
+	// chunk is how many entries of one folder they are handed at a time.
+	chunk = 64
+)
+
+// builder makes a tree of links. One goroutine makes the folders and hands the
+// other entries on; the workers make those.
+type builder struct {
+	content deploy.Content
+	dir     *beneath.Dir // that becomes the root
+	root    *folder
+	open    []*folder // from the root to the folder that is being filled
+	jobs    chan job
+	pending sync.WaitGroup            // jobs
+	linked  map[tree.Path]*tree.Entry // first names of files that have several
+}
+
+// job is some entries of one folder.
+type job struct {
+	dir     *folder
+	entries []*tree.Entry
+}
+
+// build fills the empty directory root, and closes it.
+func build(ctx context.Context, content deploy.Content, root *beneath.Dir, entries iter.Seq2[*tree.Entry, error]) error {
+	group, ctx := errgroup.WithContext(ctx)
+	b := &builder{content: content, dir: root, jobs: make(chan job, 2*workers), linked: map[tree.Path]*tree.Entry{}}
+	for range workers {
+		group.Go(func() error { return b.work(ctx) })
+	}
+	group.Go(func() error {
+		defer close(b.jobs)
+		err := b.walk(ctx, entries)
+		for _, f := range b.open { // none if it went well
+			f.drop()
+		}
+		return err
+	})
+	return group.Wait()
+}
+
+// walk reads the tree.
+func (b *builder) walk(ctx context.Context, entries iter.Seq2[*tree.Entry, error]) error {
+	for e, err := range entries {
+		if err != nil {
+			return err
+		}
+		if err := b.add(ctx, e); err != nil {
+			return fmt.Errorf("%q: %w", e.Path, err)
+		}
+	}
+	return b.leave(ctx, 0)
+}
+
+// add makes a folder, or hands the entry on.
+func (b *builder) add(ctx context.Context, e *tree.Entry) error {
+	if len(b.open) == 0 {
+		b.root = newFolder(b.dir, e)
+		b.open = append(b.open, b.root)
+		return nil
+	}
+	for len(b.open) > 1 && b.open[len(b.open)-1].entry.Path != e.Path.Parent() {
+		if err := b.leave(ctx, len(b.open)-1); err != nil {
+			return err
+		}
+	}
+	top := b.open[len(b.open)-1]
+	switch {
+	case e.Kind == tree.Directory:
+		made, err := top.makeFolder(e)
+		if err != nil {
+			return err
+		}
+		b.open = append(b.open, made)
+		return nil
+	case e.Kind == tree.Hardlink:
+		return b.addLink(ctx, top, e)
+	case e.Nlink > 1:
+		b.linked[e.Path] = e
+	}
+	return b.queue(ctx, top, e)
+}
+
+// addLink gives a file one more name. A file that is in the store anyway is
+// linked from there; any other has to be made first.
+func (b *builder) addLink(ctx context.Context, top *folder, e *tree.Entry) error {
+	first := b.linked[tree.Path(e.Target)]
+	if first == nil {
+		return fmt.Errorf("links to %q, which is not before it", e.Target)
+	}
+	if linked(first) {
+		file := *first
+		file.Path = e.Path
+		return b.queue(ctx, top, &file)
+	}
+	for _, f := range b.open {
+		if err := b.send(ctx, f); err != nil {
+			return err
+		}
+	}
+	b.pending.Wait()
+	if ctx.Err() != nil { // a worker may have ended before it made the file
+		return context.Cause(ctx)
+	}
+	return top.Link(b.root.Dir, string(first.Path[1:]), e.Path.Base())
+}
+
+// queue collects entries of a folder.
+func (b *builder) queue(ctx context.Context, dir *folder, e *tree.Entry) error {
+	dir.queued = append(dir.queued, e)
+	if len(dir.queued) < chunk {
+		return nil
+	}
+	return b.send(ctx, dir)
+}
+
+// send hands the collected entries to the workers.
+func (b *builder) send(ctx context.Context, dir *folder) error {
+	if len(dir.queued) == 0 {
+		return nil
+	}
+	j := job{dir.share(), dir.queued}
+	dir.queued = nil
+	b.pending.Add(1)
+	select {
+	case b.jobs <- j:
+		return nil
+	case <-ctx.Done():
+		b.pending.Done()
+		return context.Cause(ctx)
+	}
+}
+
+// leave is done with all open folders but the first n.
+func (b *builder) leave(ctx context.Context, n int) error {
+	for len(b.open) > n {
+		top := b.open[len(b.open)-1]
+		if err := b.send(ctx, top); err != nil {
+			return err
+		}
+		b.open = b.open[:len(b.open)-1]
+		if err := top.release(); err != nil {
+			return fmt.Errorf("%q: %w", top.entry.Path, err)
+		}
+	}
+	return nil
+}
+
+// work makes entries until there are no more. After an error it goes on taking
+// jobs, so that nobody waits for it.
+func (b *builder) work(ctx context.Context) error {
+	var first error
+	for j := range b.jobs {
+		if first == nil && ctx.Err() == nil {
+			first = b.make(j)
+		} else {
+			j.dir.drop()
+		}
+		b.pending.Done()
+	}
+	return first
+}
+
+func (b *builder) make(j job) error {
+	for _, e := range j.entries {
+		if err := b.place(j.dir.Dir, e); err != nil {
+			j.dir.drop()
+			return fmt.Errorf("%q: %w", e.Path, err)
+		}
+	}
+	return j.dir.release()
+}
