@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"syscall"
+
+	"github.com/larch-project/larch/convert/tarball"
+	"github.com/larch-project/larch/digest"
+	"github.com/larch-project/larch/release"
+	"github.com/larch-project/larch/repo"
+	"github.com/larch-project/larch/transport"
+	"github.com/larch-project/larch/tree"
+	"github.com/larch-project/larch/trust"
+)
+
+// Exit codes are interface; docs/json.md.
+const (
+	exitFailed   = 1
+	exitUsage    = 2
+	exitNotFound = 3
+	exitTrust    = 4
+	exitNetwork  = 5
+	exitDisk     = 6
+	exitDeclined = 7
+	exitDamage   = 8
+)
+
+var (
+	// errDeclined means that the user said no, or could not be asked.
+	errDeclined = errors.New("declined")
+	// errDamage means that a check found something; it was printed already.
+	errDamage = errors.New("damage found")
+)
+
+// outcome says what an error means for the caller, and what to do next; hint is
+// empty where the error says so itself.
+type outcome struct {
+	is   []error
+	code int
+	hint string
+}
+
+// outcomes are tried in order: the first that an error matches counts.
+func outcomes() []outcome {
+	return []outcome{
+		{[]error{context.Canceled, context.DeadlineExceeded}, exitDeclined, "nothing was changed; what was fetched is kept, and the next run goes on from there"},
+		{[]error{errDeclined}, exitDeclined, ""},
+		{[]error{errDamage}, exitDamage, ""},
+		{[]error{syscall.ENOSPC, syscall.EDQUOT}, exitDisk, "free some space (larch gc helps) and run the command again: it goes on from where it was"},
+		{[]error{syscall.EROFS}, exitDisk, "the file system is read-only; choose another folder with --root"},
+		{[]error{syscall.EIO}, exitDisk, "the disk reports errors: look at the kernel's log, and run larch verify"},
+		{[]error{trust.ErrExpired, trust.ErrRollback, trust.ErrSignature, trust.ErrFingerprint}, exitTrust, ""},
+		{[]error{digest.ErrMismatch}, exitTrust, "the server or a mirror gives wrong bytes: try again, or ask the publisher to run larch check"},
+		{[]error{trust.ErrFormat, repo.ErrIndex, release.ErrFormat, tree.ErrFormat}, exitTrust, "the server gives something else than a repository: check its address"},
+		{[]error{release.ErrUnknownRef}, exitNotFound, "larch search and larch list show what there is"},
+		{[]error{release.ErrAmbiguous}, exitNotFound, "say more of it, such as kind/id/arch/channel"},
+		{[]error{release.ErrRef}, exitUsage, ""},
+		{[]error{tarball.ErrFormat, repo.ErrFormat, repo.ErrExists, repo.ErrVersion, repo.ErrMetadata}, exitFailed, ""},
+		{[]error{trust.ErrKey, trust.ErrKeyFile, trust.ErrPassphrase}, exitFailed, "say where the keys are with --keys"},
+	}
+}
+
+// judge gives exit code and hint for an error.
+func judge(err error) (code int, hint string) {
+	var wrong *usageError
+	if errors.As(err, &wrong) {
+		return exitUsage, ""
+	}
+	for _, o := range append(installOutcomes(), outcomes()...) {
+		for _, is := range o.is {
+			if errors.Is(err, is) {
+				return o.code, o.hint
+			}
+		}
+	}
+	var failed *transport.Error
+	if errors.As(err, &failed) {
+		return exitNetwork, "" // it says what to do
+	}
+	if errors.Is(err, fs.ErrPermission) {
+		return exitDisk, "the user who runs larch may not write there; choose another folder with --root"
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return exitNotFound, ""
+	}
+	return exitFailed, ""
+}
+
+// failure is the document of any verb that fails.
+type failure struct {
+	Error problem `json:"error"`
+}
+
+type problem struct {
+	Message string `json:"message"`
+	Hint    string `json:"hint"`
+	Code    int    `json:"code"`
+}
+
+// complain prints an error, with a line that says what to do next, and gives the
+// exit code. What strangers wrote in it is harmless by then.
+func (c *command) complain(err error) int {
+	code, hint := judge(err)
+	if c.json && !errors.Is(err, errDamage) {
+		if c.encode(failure{problem{err.Error(), hint, code}}) != nil {
+			return exitFailed
+		}
+		return code
+	}
+	if errors.Is(err, errDamage) {
+		return code
+	}
+	fmt.Fprintf(c.err, "larch: %s\n", harmless(err))
+	if hint != "" {
+		fmt.Fprintf(c.err, "larch: %s\n", hint)
+	}
+	return code
+}
+
+// harmless escapes an error's text line by line.
+func harmless(err error) string {
+	lines := strings.Split(err.Error(), "\n")
+	for i, line := range lines {
+		lines[i] = safe(line)
+	}
+	return strings.Join(lines, "\n       ")
+}

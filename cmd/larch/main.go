@@ -1,0 +1,31 @@
+// Command larch packages folders of files as applications, runtimes and OS
+// images, publishes them as static files, and installs, verifies, updates, runs
+// and removes them. It parses flags, makes one call of the library for each verb,
+// and prints what came of it.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+	"time"
+)
+
+// memoryTarget keeps the garbage collector from letting the heap double beyond
+// what the work needs, in bytes. The environment's GOMEMLIMIT is stronger.
+const memoryTarget = 80 << 20
+
+func main() { os.Exit(larch()) }
+
+// larch is main with an exit code, so that test scripts can call it.
+func larch() int {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryTarget)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	c := &command{in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv, now: time.Now}
+	return c.run(ctx, os.Args[1:])
+}
