@@ -55,8 +55,17 @@ func rank(p Path, i int) byte {
 	return p[i]
 }
 
-// within tells whether p is somewhere below the directory dir.
-func (p Path) within(dir Path) bool {
+// Check tells whether an entry of a tree may have this path; the error is a
+// *RuleError.
+func (p Path) Check() error {
+	if v := checkPath(p); v != nil {
+		return v.at(0, p)
+	}
+	return nil
+}
+
+// Within tells whether p is somewhere below the directory dir.
+func (p Path) Within(dir Path) bool {
 	if dir == "/" {
 		return len(p) > 1
 	}

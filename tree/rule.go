@@ -51,13 +51,22 @@ func (e *RuleError) Error() string {
 		fmt.Fprintf(&b, "line %d of the tree: ", e.Line)
 	}
 	if e.Path != "" {
-		fmt.Fprintf(&b, "%q: ", string(e.Path))
+		fmt.Fprintf(&b, "%s: ", quoted(e.Path))
 	}
 	fmt.Fprintf(&b, "%s (rule %s of spec/2-tree.md)", e.Problem, e.Rule)
 	if e.Fix != "" {
 		b.WriteString("; " + e.Fix)
 	}
 	return b.String()
+}
+
+// quoted gives a path for a message, not too long a one.
+func quoted(p Path) string {
+	const enough = 300
+	if len(p) > enough {
+		return fmt.Sprintf("%q... (%d bytes)", string(p[:enough]), len(p))
+	}
+	return fmt.Sprintf("%q", string(p))
 }
 
 // Is makes errors.Is(err, ErrFormat) hold for the F rules.

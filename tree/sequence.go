@@ -90,8 +90,8 @@ func (s *sequence) place(e *Entry) *RuleError {
 		}
 		return nil
 	}
-	if !s.last.within(parent) {
-		return violation(RuleOrder, "it stands behind %q, and its directory is not open there", string(s.last))
+	if !s.last.Within(parent) {
+		return violation(RuleOrder, "it stands behind %s, and its directory is not open there", quoted(s.last))
 	}
 	switch sibling, name := s.last.childOf(parent), e.Path.Base(); {
 	case name == sibling:
@@ -147,9 +147,9 @@ func (s *sequence) expectedName(e *Entry) *RuleError {
 	file := s.pending[target]
 	switch {
 	case file == nil:
-		return violation(RuleHardlink, "%q is no regular file before it that has names left", e.Target)
+		return violation(RuleHardlink, "%s is no regular file before it that has names left", quoted(target))
 	case !file.first.sameInode(e):
-		return violation(RuleHardlink, "mode, owner, size, time or number of names are not those of %q", e.Target)
+		return violation(RuleHardlink, "mode, owner, size, time or number of names are not those of %s", quoted(target))
 	}
 	if file.left--; file.left == 0 {
 		delete(s.pending, target)
@@ -176,7 +176,16 @@ func (s *sequence) end() *RuleError {
 	return nil
 }
 
-// check applies the rules for an entry by itself.
+// Check applies the rules of form for an entry by itself, as a Source gives it:
+// contents may still be missing. The error is a *RuleError.
+func (e *Entry) Check() error {
+	if v := e.checkDescription(); v != nil {
+		return v.at(0, e.Path)
+	}
+	return nil
+}
+
+// check applies the rules of form for an entry by itself.
 func (e *Entry) check() *RuleError {
 	v := e.checkDescription()
 	if v == nil && e.Kind == Regular {

@@ -37,9 +37,9 @@ type ChangedError struct {
 
 func (e *ChangedError) Error() string {
 	if e.Err != nil {
-		return fmt.Sprintf("%q changed while it was read: %v", string(e.Path), e.Err)
+		return fmt.Sprintf("%s changed while it was read: %v", quoted(e.Path), e.Err)
 	}
-	return fmt.Sprintf("%q changed while it was read", string(e.Path))
+	return fmt.Sprintf("%s changed while it was read", quoted(e.Path))
 }
 
 // Unwrap gives what was noticed.
