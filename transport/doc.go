@@ -10,5 +10,7 @@
 // resumes where a connection broke, and gives up on a server that is too slow.
 // An error from Fetch or from reading a Body is final.
 //
+// What a caller does with it is in the example of Transport.
+//
 // The rules that a server and a client follow are in spec/6-transport.md.
 package transport

@@ -3,27 +3,35 @@ package transporttest
 import (
 	"fmt"
 	"io"
-	"log"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
 )
 
-func silent() *log.Logger { return log.New(io.Discard, "", 0) }
-
 // Honest answers well.
 func Honest(w http.ResponseWriter, r *http.Request, honest http.Handler) { honest.ServeHTTP(w, r) }
 
 // Raw writes text instead of an answer and closes the connection.
-func Raw(text string) Answer {
+func Raw(text string) Answer { return SlowRaw(text, 0) }
+
+// SlowRaw writes text instead of an answer, a byte and a pause at a time if there
+// is to be a pause, and closes the connection.
+func SlowRaw(text string, pause time.Duration) Answer {
 	return func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
 		conn, _, err := http.NewResponseController(w).Hijack()
 		if err != nil {
 			panic(http.ErrAbortHandler) // HTTP/2: as rude as it can be
 		}
-		io.WriteString(conn, text)
-		conn.Close()
+		defer conn.Close()
+		step := len(text)
+		if pause > 0 {
+			step = 1
+		}
+		for rest := text; err == nil && rest != ""; rest = rest[step:] {
+			time.Sleep(pause)
+			_, err = io.WriteString(conn, rest[:step])
+		}
 	}
 }
 
@@ -65,17 +73,21 @@ func Drip(pause time.Duration) Answer { return Slow(1, pause) }
 // Slow answers well but pauses after each n bytes.
 func Slow(n int, pause time.Duration) Answer {
 	return func(w http.ResponseWriter, r *http.Request, honest http.Handler) {
-		honest.ServeHTTP(&writer{ResponseWriter: w, write: func(p []byte) (sent int, err error) {
-			for err == nil && sent < len(p) && r.Context().Err() == nil {
-				k, failure := w.Write(p[sent:min(len(p), sent+n)])
-				sent, err = sent+k, failure
+		honest.ServeHTTP(&writer{ResponseWriter: w, write: func(p []byte) (int, error) {
+			sent := 0
+			for sent < len(p) {
+				k, err := w.Write(p[sent:min(len(p), sent+n)])
+				if sent += k; err != nil {
+					return sent, err
+				}
 				http.NewResponseController(w).Flush()
-				time.Sleep(pause)
+				select {
+				case <-time.After(pause):
+				case <-r.Context().Done():
+					return sent, r.Context().Err()
+				}
 			}
-			if err == nil && sent < len(p) {
-				err = r.Context().Err()
-			}
-			return sent, err
+			return sent, nil
 		}}, r)
 	}
 }

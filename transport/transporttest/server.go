@@ -1,19 +1,18 @@
 package transporttest
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"log"
 	"net"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 )
 
 // Address is where a Server answers behind Pipe. Any other would do as well.
@@ -32,7 +31,9 @@ type Server struct {
 	seen   []*http.Request
 }
 
-// NewServer makes an honest server.
+// NewServer makes an honest server. The files of files must be io.Seekers, as
+// those of os.DirFS and fstest.MapFS are; those that differ should differ in size
+// or time.
 func NewServer(files fs.FS) *Server { return &Server{files: files} }
 
 // Next adds answers for the requests to come.
@@ -78,35 +79,55 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	answer(w, r, honest)
 }
 
-// serveFiles serves files as a good static server does. Folders have no listings.
+// serveFiles serves files as a good static server does: with ranges, and
+// validators made of size and time. Folders have no listings.
 func serveFiles(files fs.FS) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name, ok := strings.CutPrefix(r.URL.Path, "/r/")
-		data, err := fs.ReadFile(files, name)
+		f, err := files.Open(name)
 		if !ok || err != nil {
 			http.NotFound(w, r)
 			return
 		}
-		sum := sha256.Sum256(data)
-		w.Header().Set("ETag", fmt.Sprintf(`"%x"`, sum[:8]))
+		defer f.Close()
+		info, err := f.Stat()
+		content, seekable := f.(io.ReadSeeker)
+		if err != nil || !seekable || !info.Mode().IsRegular() {
+			http.NotFound(w, r)
+			return
+		}
+		w.Header().Set("ETag", fmt.Sprintf(`"%x-%x"`, info.Size(), info.ModTime().UnixNano()))
 		w.Header().Set("Content-Type", "application/octet-stream")
-		http.ServeContent(w, r, "", time.Unix(1e9, 0), bytes.NewReader(data))
+		http.ServeContent(w, r, "", info.ModTime(), content)
 	})
 }
 
 // Pipe starts a web server whose connections are in memory, and gives the
-// function that dials it, whatever the address. It is closed with the test.
+// function that dials it, whatever the address. It ends with the test, and no
+// goroutine of it is left then.
 func Pipe(tb testing.TB, handler http.Handler) func(ctx context.Context, network, address string) (net.Conn, error) {
 	l := &listener{conns: make(chan net.Conn), closed: make(chan struct{})}
-	server := &http.Server{Handler: handler, ErrorLog: silent()}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		server.Serve(l)
-	}()
+	var running sync.WaitGroup // Serve, connections, and handlers, which may outlive theirs
+	server := &http.Server{
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			running.Add(1)
+			defer running.Done()
+			handler.ServeHTTP(w, r)
+		}),
+		ErrorLog: log.New(io.Discard, "", 0),
+		ConnState: func(_ net.Conn, state http.ConnState) {
+			switch state {
+			case http.StateNew:
+				running.Add(1)
+			case http.StateClosed, http.StateHijacked:
+				running.Done()
+			}
+		},
+	}
+	running.Go(func() { server.Serve(l) })
 	tb.Cleanup(func() {
 		server.Close()
-		<-ended
+		running.Wait()
 	})
 	return l.dial
 }

@@ -66,12 +66,13 @@ func (t *Transport) ask(ctx context.Context, q query) (*attempt, error) {
 }
 
 // explain gives the context's error if that is the reason, and a stall its name.
+// (Timeouts of net/http match context.DeadlineExceeded; ours must not.)
 func explain(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
-		return fmt.Errorf("%w: %w", transport.ErrStalled, err)
+		return fmt.Errorf("%w: %v", transport.ErrStalled, err)
 	}
 	return err
 }

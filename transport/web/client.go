@@ -16,8 +16,7 @@ const (
 	dialTime       = 10 * time.Second
 	idleTime       = 90 * time.Second
 	pingTime       = 10 * time.Second
-	streamWindow   = 1 << 20 // bytes on their way within one HTTP/2 answer
-	windows        = 3 << 20 // and on one HTTP/2 connection; less than 4 MiB, says net/http
+	streamWindow   = 2 << 20 // bytes of one HTTP/2 answer that may wait to be read: 20 MB/s over 100 ms
 )
 
 // newClient sets up net/http. Only RoundTrip is used: redirects, credentials
@@ -41,10 +40,9 @@ func newClient(opt Options) *http.Transport {
 		DisableCompression:     true, // offsets are those of the file
 		ForceAttemptHTTP2:      true,
 		HTTP2: &http.HTTP2Config{
-			MaxReceiveBufferPerStream:     streamWindow,
-			MaxReceiveBufferPerConnection: windows,
-			SendPingTimeout:               pingTime, // finds a dead connection before a retry uses it again
-			PingTimeout:                   pingTime,
+			MaxReceiveBufferPerStream: streamWindow,
+			SendPingTimeout:           pingTime, // finds a dead connection before a retry uses it again
+			PingTimeout:               pingTime,
 		},
 	}
 }

@@ -31,10 +31,14 @@ type budget struct {
 	moved  int64 // bytes since the last try
 }
 
-// move notes that bytes came.
+// move notes that bytes came. A stall is forgiven only after much more than comes
+// on a connection that is just below the floor before it counts as stalled.
 func (b *budget) move(n int) {
 	if b.moved += int64(n); b.moved >= b.enough {
-		b.tries, b.stalls = 0, 0
+		b.tries = 0
+	}
+	if b.moved/32 >= b.enough {
+		b.stalls = 0
 	}
 }
 
@@ -112,9 +116,10 @@ func untrusted(err error) bool {
 	_, authority := errors.AsType[x509.UnknownAuthorityError](err)
 	_, hostname := errors.AsType[x509.HostnameError](err)
 	_, invalid := errors.AsType[x509.CertificateInvalidError](err)
-	_, alert := errors.AsType[tls.AlertError](err)
 	_, record := errors.AsType[tls.RecordHeaderError](err)
-	return verification || authority || hostname || invalid || alert || record
+	op, _ := errors.AsType[*net.OpError](err)
+	alert := op != nil && op.Op == "remote error" // crypto/tls: the peer refused us
+	return verification || authority || hostname || invalid || record || alert
 }
 
 // retryAfter reads a Retry-After header: seconds or a date; 0 if there is none
