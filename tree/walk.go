@@ -76,14 +76,11 @@ func (s *FolderSource) places() iter.Seq2[[]place, error] {
 		if err == nil {
 			err = l.list(root, "/")
 		}
-		switch {
-		case errors.Is(err, errStopped):
-			release(l.batch)
-		case err != nil:
-			release(l.batch)
+		if errors.Is(err, errStopped) || !l.flush() {
+			return
+		}
+		if err != nil {
 			yield(nil, err)
-		case len(l.batch) > 0 && !yield(l.batch, nil):
-			release(l.batch)
 		}
 	}
 }
@@ -99,14 +96,21 @@ type lister struct {
 func (l *lister) add(p place) error {
 	p.dir.hold()
 	l.batch = append(l.batch, p)
-	if len(l.batch) < placesAtOnce {
-		return nil
-	}
-	if !l.yield(l.batch, nil) {
+	if len(l.batch) == placesAtOnce && !l.flush() {
 		return errStopped
 	}
-	l.batch = nil
 	return nil
+}
+
+// flush hands on what there is and tells whether more is wanted.
+func (l *lister) flush() bool {
+	batch := l.batch
+	l.batch = nil
+	if len(batch) > 0 && !l.yield(batch, nil) {
+		release(batch)
+		return false
+	}
+	return true
 }
 
 // list adds a directory and all below it, and releases it. Its depth is bounded
