@@ -26,9 +26,9 @@ type Finding struct {
 // Check reads the folder trust/ of a repository as clients will, at a moment, and
 // tells what is wrong: any changed byte in any file (all documents have one form,
 // and all their signatures must be valid), what is missing, what has expired, and
-// files that do not belong there. Leftovers of interrupted commits are no
-// findings; they are checked as far as their keys are known. The error is about
-// reading the folder at all.
+// files that do not belong there. Old versions and what interrupted commits left are
+// no findings as long as they are whole and signed by keys that were trusted once.
+// The error is about reading the folder at all.
 func Check(ctx context.Context, dir *beneath.Dir, now time.Time) ([]Finding, error) {
 	trust, err := dir.OpenDir(folder)
 	if err != nil {
@@ -213,13 +213,36 @@ func (c *checker) head(ctx context.Context) {
 // keys stopped between the new root and the rest.
 func (c *checker) failHead(ctx context.Context, err error) {
 	name := c.seen[len(c.seen)-1]
-	if errors.Is(err, ErrSignature) {
-		if _, err := readStable(ctx, c.trust); err == nil {
-			c.find(name, "a change of keys was interrupted: it is signed by the keys before", fixRefresh, everyRef)
-			return
-		}
+	if !errors.Is(err, ErrSignature) {
+		c.fail(name, err, affected(err))
+		return
+	}
+	if _, err := readStable(ctx, c.trust); err == nil {
+		c.find(name, "a change of keys was interrupted: it is signed by the keys before", fixRefresh, everyRef)
+		return
 	}
 	c.fail(name, err, affected(err))
+	if named := c.missingRoot(); named != "" {
+		c.findings[len(c.findings)-1].Problem += "; perhaps because " + named + " is missing, which it names"
+	}
+}
+
+// missingRoot is the root that the head names, if it is not there.
+func (c *checker) missingRoot() string {
+	data, err := c.trust.ReadFile(timestampFile, maxTimestamp)
+	if err != nil {
+		return ""
+	}
+	head, err := parseTimestamp(published(timestampFile), data)
+	if err != nil {
+		return ""
+	}
+	version, _ := newestRoot(&head.Signed)
+	name := versioned(metadata.ROOT, version)
+	if exists, err := c.trust.Exists(name); exists || err != nil || version == 0 {
+		return ""
+	}
+	return published(name)
 }
 
 func (c *checker) readCollecting(ctx context.Context, name string, meta *metadata.MetaFiles) ([]byte, error) {
@@ -290,7 +313,7 @@ func (c *checker) others(names []string) {
 	for _, name := range names {
 		role, version, ok := parseVersioned(name)
 		switch {
-		case slices.Contains(c.seen, name) || name == lockFile || strings.HasPrefix(name, ".new-"):
+		case slices.Contains(c.seen, name) || name == timestampFile || name == lockFile || strings.HasPrefix(name, ".new-"):
 		case !ok:
 			c.find(name, "does not belong here", fixUnwanted)
 		case role == metadata.ROOT || c.state == nil: // a break in the chain was found before

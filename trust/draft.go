@@ -164,13 +164,16 @@ func (d *draft) publish(ctx context.Context) error {
 	delete(d.dirty, metadata.ROOT)
 	d.rootBefore = d.root
 	d.mark(moved)
+	if d.canSign(d.root, []string{metadata.TIMESTAMP}) {
+		d.dirty[metadata.TIMESTAMP] = true // to name the new root
+	}
 	if len(d.dirty) == 0 {
 		return d.reread(ctx)
 	}
 	return d.publishDocuments(ctx)
 }
 
-// reread takes up a new root that changed nothing below it.
+// reread takes up a new root where the timestamp's key is not here.
 func (d *draft) reread(ctx context.Context) (err error) {
 	d.state, err = readStable(ctx, d.trust)
 	return err

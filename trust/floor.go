@@ -38,6 +38,8 @@ type floor struct {
 
 	Validator string `json:"validator,omitempty"`
 	Of        string `json:"of,omitempty"` // SHA-256 of the timestamp.json that the validator is for
+
+	Sum string `json:"sum,omitempty"` // SHA-256 of all this without it: a damaged floor is none
 }
 
 // readFloor gives the zero floor where the file is missing or damaged: the documents
@@ -48,15 +50,30 @@ func readFloor(dir *beneath.Dir) floor {
 	if err != nil || json.Unmarshal(data, &f) != nil {
 		return floor{}
 	}
+	sum := f.Sum
+	if f.Sum = ""; sum != f.sum() {
+		return floor{}
+	}
 	return f
 }
 
 func (f floor) write(dir *beneath.Dir) error {
+	f.Sum = f.sum()
 	data, err := json.Marshal(f)
 	if err != nil {
 		return err
 	}
 	return durable.WriteFile(dir, floorFile, data, 0o644)
+}
+
+// sum is over a floor without one.
+func (f floor) sum() string {
+	data, err := json.Marshal(f)
+	if err != nil {
+		return ""
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
 }
 
 func (f floor) equal(other floor) bool {

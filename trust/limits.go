@@ -9,7 +9,7 @@ const (
 	maxTargets   = 1 << 20
 	maxPublisher = 4 << 20  // about 11,000 refs
 	maxAll       = 16 << 20 // all publishers' metadata of one repository
-	maxTarget    = 16 << 20 // a release document
+	maxTarget    = 1 << 20  // a release document: spec/3-release.md §3.3
 
 	maxDepth      = 16        // nesting of JSON values
 	maxSigners    = 64        // keys of a role, signatures of a document

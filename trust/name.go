@@ -31,10 +31,10 @@ func parseVersioned(name string) (role string, version int64, ok bool) {
 	digits, rest, found := strings.Cut(name, ".")
 	role, suffixed := strings.CutSuffix(rest, ".json")
 	version, err := strconv.ParseInt(digits, 10, 64)
-	if !found || !suffixed || err != nil || version < 1 || version > maxVersion || !isRole(role) {
+	if !found || !suffixed || err != nil || version < 1 || version > maxVersion || !isRole(role) || name != versioned(role, version) {
 		return "", 0, false
 	}
-	return role, version, name == versioned(role, version)
+	return role, version, true
 }
 
 // isRole tells whether a role has files of its own with versions: only such

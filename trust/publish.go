@@ -98,39 +98,18 @@ type newFile struct {
 // publishDocuments signs what is dirty below the root, and what names it, checks
 // it as a client would, and publishes it.
 func (d *draft) publishDocuments(ctx context.Context) error {
-	var files []newFile
-	add := func(role string, data []byte, version int64) {
-		files = append(files, newFile{versioned(role, version), data})
-		d.snapshot.Signed.Meta[listed(role)] = describe(data, version)
+	files, err := d.signTargets()
+	if err != nil {
+		return err
 	}
-	for _, role := range slices.Sorted(maps.Keys(d.own)) {
-		doc := d.own[role]
-		if !d.dirty[role] {
-			continue
-		}
-		data, err := renew(d, role, doc, &doc.Signed.Version, &doc.Signed.Expires)
+	if d.dirty[metadata.SNAPSHOT] || len(files) > 0 {
+		snapshot, err := d.signSnapshot()
 		if err != nil {
 			return err
 		}
-		add(role, data, doc.Signed.Version)
+		files = append(files, snapshot)
 	}
-	if t := &d.targets.Signed; d.dirty[metadata.TARGETS] {
-		data, err := renew(d, metadata.TARGETS, d.targets, &t.Version, &t.Expires)
-		if err != nil {
-			return err
-		}
-		add(metadata.TARGETS, data, t.Version)
-	}
-	if s := &d.snapshot.Signed; d.dirty[metadata.SNAPSHOT] || len(files) > 0 {
-		data, err := renew(d, metadata.SNAPSHOT, d.snapshot, &s.Version, &s.Expires)
-		if err != nil {
-			return err
-		}
-		files = append(files, newFile{versioned(metadata.SNAPSHOT, s.Version), data})
-		d.timestamp.Signed.Meta[listed(metadata.SNAPSHOT)] = describe(data, s.Version)
-	}
-	t := &d.timestamp.Signed
-	head, err := renew(d, metadata.TIMESTAMP, d.timestamp, &t.Version, &t.Expires)
+	head, err := d.signTimestamp()
 	if err != nil {
 		return err
 	}
@@ -144,6 +123,45 @@ func (d *draft) publishDocuments(ctx context.Context) error {
 	d.state = state
 	maps.DeleteFunc(d.dirty, func(role string, _ bool) bool { return role != metadata.ROOT })
 	return nil
+}
+
+// signTargets signs the publishers' documents and the top-level targets, as far as
+// they are dirty, and lists them in the snapshot.
+func (d *draft) signTargets() ([]newFile, error) {
+	docs := maps.Clone(d.own)
+	docs[metadata.TARGETS] = d.targets
+	var files []newFile
+	for _, role := range slices.Sorted(maps.Keys(docs)) {
+		if !d.dirty[role] {
+			continue
+		}
+		t := &docs[role].Signed
+		data, err := renew(d, role, docs[role], &t.Version, &t.Expires)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, newFile{versioned(role, t.Version), data})
+		d.snapshot.Signed.Meta[listed(role)] = describe(data, t.Version)
+	}
+	return files, nil
+}
+
+func (d *draft) signSnapshot() (newFile, error) {
+	s := &d.snapshot.Signed
+	data, err := renew(d, metadata.SNAPSHOT, d.snapshot, &s.Version, &s.Expires)
+	if err == nil {
+		d.timestamp.Signed.Meta[listed(metadata.SNAPSHOT)] = describe(data, s.Version)
+	}
+	return newFile{versioned(metadata.SNAPSHOT, s.Version), data}, err
+}
+
+func (d *draft) signTimestamp() ([]byte, error) {
+	t := &d.timestamp.Signed
+	if t.UnrecognizedFields == nil {
+		t.UnrecognizedFields = map[string]any{}
+	}
+	t.UnrecognizedFields[rootMember] = float64(d.rootBefore.Signed.Version)
+	return renew(d, metadata.TIMESTAMP, d.timestamp, &t.Version, &t.Expires)
 }
 
 // renew gives a document its next version and a new date, and signs it.

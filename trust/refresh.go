@@ -273,18 +273,17 @@ func (u *update) save() error {
 	if err := u.writeFloor(); err != nil {
 		return err
 	}
-	if bytes.Equal(u.files[timestampFile], u.local) {
-		return nil
-	}
-	if err := durable.WriteFile(dir, timestampFile, u.files[timestampFile], 0o644); err != nil {
-		return err
+	if !bytes.Equal(u.files[timestampFile], u.local) {
+		if err := durable.WriteFile(dir, timestampFile, u.files[timestampFile], 0o644); err != nil {
+			return err
+		}
 	}
 	u.sweep()
 	return nil
 }
 
-// sweep removes files of older states. What it cannot remove does no harm, and the
-// next refresh tries again.
+// sweep removes files of older states, and what an interruption left. What it
+// cannot remove does no harm, and the next refresh tries again.
 func (u *update) sweep() {
 	names, err := u.client.dir.ReadDir(".")
 	if err != nil {

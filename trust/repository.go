@@ -155,8 +155,8 @@ func readStable(ctx context.Context, trust *beneath.Dir) (*set, error) {
 	}
 }
 
-// readSet verifies what a timestamp leads to, by the newest root; or by the one
-// before it, when a change of keys was interrupted between the root and the rest.
+// readSet verifies what a timestamp leads to, by the newest root; or by an older one,
+// when a change of keys was interrupted between the root and the rest.
 func readSet(ctx context.Context, trust *beneath.Dir, timestamp []byte) (*set, error) {
 	versions, err := rootVersions(trust)
 	if err != nil {
@@ -165,14 +165,17 @@ func readSet(ctx context.Context, trust *beneath.Dir, timestamp []byte) (*set, e
 	if len(versions) == 0 {
 		return nil, &fs.PathError{Op: "open", Path: published(versioned(metadata.ROOT, 1)), Err: fs.ErrNotExist}
 	}
-	last := versions[len(versions)-1]
-	state, err := readWith(ctx, trust, last, timestamp)
-	if errors.Is(err, ErrSignature) && slices.Contains(versions, last-1) {
-		if older, olderErr := readWith(ctx, trust, last-1, timestamp); olderErr == nil {
-			return older, nil
+	var first error
+	for _, version := range slices.Backward(versions) {
+		state, err := readWith(ctx, trust, version, timestamp)
+		if err == nil || !errors.Is(err, ErrSignature) {
+			return state, err
+		}
+		if first == nil {
+			first = err
 		}
 	}
-	return state, err
+	return nil, first
 }
 
 func readWith(ctx context.Context, trust *beneath.Dir, version int64, timestamp []byte) (*set, error) {
@@ -187,7 +190,10 @@ func readWith(ctx context.Context, trust *beneath.Dir, version int64, timestamp 
 	if err := a.timestamp(timestamp); err != nil {
 		return nil, err
 	}
-	return &a.set, a.rest(ctx)
+	if err := a.rest(ctx); err != nil {
+		return nil, err
+	}
+	return &a.set, nil
 }
 
 // readFrom reads files of a folder.

@@ -109,7 +109,17 @@ func (a *assembly) timestamp(data []byte) error {
 		return refused(file, err)
 	}
 	a.files[timestampFile] = data
-	return nil
+	return a.checkNewestRoot()
+}
+
+// checkNewestRoot refuses a head that was signed when there was a newer root than
+// the one that is trusted: somebody holds it back.
+func (a *assembly) checkNewestRoot() error {
+	named, err := newestRoot(&a.trusted.Timestamp.Signed)
+	if have := a.trusted.Root.Signed.Version; err == nil && named > have {
+		return problem(published(versioned(metadata.ROOT, named)), ErrRollback, "it is missing, although %s names it", timestampFile)
+	}
+	return err
 }
 
 // rest verifies all that the timestamp leads to.

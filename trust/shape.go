@@ -48,7 +48,27 @@ func checkTimestamp(t *metadata.TimestampType) error {
 	if snapshot == nil || len(t.Meta) != 1 {
 		return errors.New("want snapshot.json alone in meta")
 	}
+	if _, err := newestRoot(t); err != nil {
+		return err
+	}
 	return checkMeta(listed(metadata.SNAPSHOT), snapshot, maxSnapshot)
+}
+
+// rootMember is what Larch adds to the timestamp: the newest root's version, so that
+// its absence is noticed.
+const rootMember = "root"
+
+// newestRoot reads it; 0 if a head does not say.
+func newestRoot(t *metadata.TimestampType) (int64, error) {
+	switch version := t.UnrecognizedFields[rootMember].(type) {
+	case nil:
+		return 0, nil
+	case float64: // as go-tuf decodes members that it does not know
+		if version >= 1 && version <= maxVersion {
+			return int64(version), nil
+		}
+	}
+	return 0, errors.New("root: want a version")
 }
 
 func checkSnapshot(s *metadata.SnapshotType) error {

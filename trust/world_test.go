@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
+	"golang.org/x/sys/unix"
 
 	"github.com/larch-project/larch/digest"
 	"github.com/larch-project/larch/internal/beneath"
@@ -37,18 +38,36 @@ type world struct {
 
 	requests  []string // what was asked for; "?" marks a conditional request
 	oversized bool     // the server sends more than was asked for
+
+	attackedDir *beneath.Dir // of the client under attack
 }
 
 func newWorld(t *testing.T, opt InitOptions) *world {
 	t.Helper()
+	inMemory(t)
+	return newWorldOf(t, "keys", opt)
+}
+
+// newWorldOf makes a world whose keys follow from who.
+func newWorldOf(t *testing.T, who string, opt InitOptions) *world {
+	t.Helper()
 	w := &world{t: t, dir: openDir(t, t.TempDir()), now: start}
-	w.keys = testKeys(t, filepath.Join(t.TempDir(), "keys"))
+	w.keys = testKeys(t, filepath.Join(t.TempDir(), who))
 	opt.Now = start
 	if _, err := Init(t.Context(), w.dir, w.keys, opt); err != nil {
 		t.Fatal(err)
 	}
 	w.serve()
 	return w
+}
+
+// inMemory puts the temporary folders of a test where syncing costs nothing, if
+// there is such a place: what is synced is not what it looks at.
+func inMemory(t *testing.T) {
+	t.Helper()
+	if info, err := os.Stat("/dev/shm"); err == nil && info.IsDir() && unix.Access("/dev/shm", unix.W_OK) == nil {
+		t.Setenv("TMPDIR", "/dev/shm")
+	}
 }
 
 func openDir(t *testing.T, path string) *beneath.Dir {
@@ -269,4 +288,24 @@ func writeFile(t *testing.T, dir *beneath.Dir, name string, data []byte) {
 	if err := os.WriteFile(filepath.Join(dir.Path(), name), data, 0o644); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// copyOf copies a key folder, as a thief would.
+func copyOf(t *testing.T, k *KeyStore) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "stolen")
+	if err := os.Mkdir(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	copyKeys(t, k, &KeyStore{path: path}, "root", "timestamp", "snapshot", "targets", "publisher")
+	return path
+}
+
+func openKeys(t *testing.T, path string) *KeyStore {
+	t.Helper()
+	k, err := OpenKeyStore(path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
 }
