@@ -1,0 +1,2 @@
+// Package sandbox runs a program inside a deployment.
+package sandbox
