@@ -210,7 +210,9 @@ func TestDiff(t *testing.T) {
 	run.Mode = 0o755
 	tagged := regular("/a/run", "x")
 	tagged.Xattrs = []Xattr{{"user.a", nil}}
-	old := []*Entry{directory("/"), directory("/a"), regular("/a/gone", "x"), regular("/a/run", "x"), regular("/same", "x"), symlink("/to", "a")}
+	same := regular("/same", "x")
+	same.Xattrs = []Xattr{{"user.a", []byte("b")}}
+	old := []*Entry{directory("/"), directory("/a"), regular("/a/gone", "x"), regular("/a/run", "x"), same, symlink("/to", "a")}
 	tests := map[string]struct {
 		new  []*Entry
 		want []string

@@ -16,18 +16,22 @@ import (
 // much memory it takes: what the zstd tool accepts without being asked.
 const maxWindow = 128 << 20
 
-// formats that are recognised by how they begin. Those without a reader are
-// named in the error.
-var formats = []struct {
+// format is recognised by how a file begins. What has no reader is named in the
+// error.
+type format struct {
 	name  string
 	magic string
 	open  func(io.Reader) (io.ReadCloser, error)
-}{
-	{"gzip", "\x1f\x8b", openGzip},
-	{"zstd", "\x28\xb5\x2f\xfd", openZstd},
-	{"xz", "\xfd7zXZ\x00", nil},
-	{"bzip2", "BZh", nil},
-	{"zip", "PK\x03\x04", nil},
+}
+
+func formats() []format {
+	return []format{
+		{"gzip", "\x1f\x8b", openGzip},
+		{"zstd", "\x28\xb5\x2f\xfd", openZstd},
+		{"xz", "\xfd7zXZ\x00", nil},
+		{"bzip2", "BZh", nil},
+		{"zip", "PK\x03\x04", nil},
+	}
 }
 
 func openGzip(r io.Reader) (io.ReadCloser, error) { return gzip.NewReader(r) }
@@ -47,7 +51,7 @@ func uncompressed(file *os.File) (*os.File, error) {
 	if err != nil && err != io.EOF {
 		return nil, err
 	}
-	for _, f := range formats {
+	for _, f := range formats() {
 		if !bytes.HasPrefix(head, []byte(f.magic)) {
 			continue
 		}
