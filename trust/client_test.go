@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -736,4 +737,45 @@ func TestServerWithoutValidators(t *testing.T) {
 	if f.Validator != "" || f.Of != "" || f.Timestamp != 3 {
 		t.Errorf("floor: %+v", f)
 	}
+}
+
+// A repository that outgrows the limits is refused where it is made; what others
+// sign beyond them, where it is read.
+func TestLimits(t *testing.T) {
+	w := newWorld(t, InitOptions{})
+	before := maps.Clone(w.served)
+	err := w.open().Commit(t.Context(), w.now, func(e *Edit) error {
+		for i := range 5000 {
+			target := release(fmt.Sprintf("app/org.example.Editor%d/x86_64/stable", i), "1.0")
+			if err := e.Set(target); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if w.serve(); !errors.Is(err, ErrFormat) || !cmp.Equal(before, w.served) {
+		t.Errorf("have %v", err)
+	}
+	for what, err := range map[string]error{
+		"root keys":     initError(t, InitOptions{RootKeys: maxSigners + 1}),
+		"mirrors":       initError(t, InitOptions{Mirrors: slices.Repeat([]string{"https://x.example/"}, 2)}),
+		"paths":         initError(t, InitOptions{Paths: slices.Repeat([]string{everything}, maxPaths+1)}),
+		"name":          initError(t, InitOptions{Publisher: strings.Repeat("x", maxName+1)}),
+		"lifetime":      initError(t, InitOptions{Lifetimes: Lifetimes{Snapshot: time.Second}}),
+		"negative time": initError(t, InitOptions{Lifetimes: Lifetimes{Snapshot: -day}}),
+	} {
+		if err == nil {
+			t.Errorf("%s: accepted", what)
+		}
+	}
+}
+
+func initError(t *testing.T, opt InitOptions) error {
+	opt.Now = start
+	dir := openDir(t, t.TempDir())
+	_, err := Init(t.Context(), dir, testKeys(t, filepath.Join(t.TempDir(), "keys")), opt)
+	if root, _ := dir.Exists("trust/1.root.json"); root {
+		t.Errorf("%+v: a root was made", opt)
+	}
+	return err
 }

@@ -1,6 +1,7 @@
 package trust
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -46,7 +47,11 @@ func (r *Repository) update(ctx context.Context, now time.Time, change func(*dra
 		return err
 	}
 	defer release()
-	d, err := startDraft(ctx, trust, r.keys, now)
+	base, err := r.newest(ctx, trust)
+	if err != nil {
+		return err
+	}
+	d, err := startDraft(trust, r.keys, now, base)
 	if err != nil {
 		return err
 	}
@@ -61,12 +66,23 @@ func (r *Repository) update(ctx context.Context, now time.Time, change func(*dra
 	return d.publish(ctx)
 }
 
-// startDraft reads the newest state and copies what a change may touch.
-func startDraft(ctx context.Context, trust *beneath.Dir, keys *KeyStore, now time.Time) (*draft, error) {
-	base, err := readStable(ctx, trust)
-	if err != nil {
-		return nil, err
+// newest gives the state on disk: the one that r has if its head is still there,
+// since what a head leads to never changes.
+func (r *Repository) newest(ctx context.Context, trust *beneath.Dir) (*set, error) {
+	have := r.current()
+	head, err := trust.ReadFile(timestampFile, maxTimestamp)
+	if err != nil || !bytes.Equal(head, have.files[timestampFile]) {
+		return readStable(ctx, trust)
 	}
+	newer, err := trust.Exists(versioned(metadata.ROOT, have.trusted.Root.Signed.Version+1))
+	if err != nil || newer {
+		return readStable(ctx, trust)
+	}
+	return have, nil
+}
+
+// startDraft copies of the newest state what a change may touch.
+func startDraft(trust *beneath.Dir, keys *KeyStore, now time.Time, base *set) (*draft, error) {
 	d := &draft{
 		trust: trust, keys: keys, now: now.UTC().Truncate(time.Second), base: base, state: base,
 		publishers: maps.Clone(base.publishers),

@@ -7,9 +7,9 @@ const (
 	maxTimestamp = 16 << 10
 	maxSnapshot  = 256 << 10
 	maxTargets   = 1 << 20
-	maxPublisher = 4 << 20  // about 11,000 refs
-	maxAll       = 16 << 20 // all publishers' metadata of one repository
-	maxTarget    = 1 << 20  // a release document: spec/3-release.md §3.3
+	maxPublisher = 1 << 20 // about 4,000 refs
+	maxAll       = 2 << 20 // all publishers' metadata: what go-tuf decodes in 100 MiB of memory
+	maxTarget    = 1 << 20 // a release document: spec/3-release.md §3.3
 
 	maxDepth      = 16        // nesting of JSON values
 	maxSigners    = 64        // keys of a role, signatures of a document

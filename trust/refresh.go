@@ -23,7 +23,7 @@ import (
 // After an error what was trusted before still is, in memory and in the folder,
 // but for new roots and the floor, which count from when they were verified. On
 // return without an error the new state survives power loss; timestamp.json is its
-// commit point. Input untrusted: at most 16 MiB are read beside the roots, each of
+// commit point. Input untrusted: at most 4 MiB are read beside the roots, each of
 // at most 256 KiB, of which at most 256 are followed at once.
 func (c *Client) Refresh(ctx context.Context) error {
 	release, err := hold(ctx, c.dir)

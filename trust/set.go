@@ -218,8 +218,10 @@ func (a *assembly) publisher(ctx context.Context, role string, meta *metadata.Me
 	if err != nil {
 		return err
 	}
-	_, err = a.trusted.UpdateDelegatedTargets(data, role, metadata.TARGETS)
+	verified, err := a.trusted.UpdateDelegatedTargets(data, role, metadata.TARGETS)
 	switch {
+	case err == nil:
+		doc = verified // the same, but go-tuf keeps it too: documents can be large
 	case errors.Is(err, &metadata.ErrExpiredMetadata{}): // go-tuf's last check: all else is right
 		a.expired[role] = doc.Signed.Expires
 	case err != nil:

@@ -138,7 +138,7 @@ func readAll(t *testing.T, dir *beneath.Dir, name string) map[string][]byte {
 		if file == lockFile {
 			continue
 		}
-		data, err := dir.ReadFile(name+"/"+file, 1<<20)
+		data, err := dir.ReadFile(name+"/"+file, 1<<23)
 		if err != nil {
 			t.Fatal(err)
 		}
