@@ -2,8 +2,8 @@
 //
 // An archive is a list in any order of names with headers, each before its
 // content. [Open] reads all headers once and keeps, for each name, where its
-// header is: about 50 bytes and the name. Everything else is read again when it
-// is needed, so a compressed archive is first written, uncompressed, to a file
+// header is: about 50 bytes, the name, and each directory's path once. Everything
+// else is read again when it is needed, so a compressed archive is first written, uncompressed, to a file
 // without a name in the temporary folder (TMPDIR).
 //
 // What is there twice, leads out of the tree, or is neither directory, regular

@@ -13,7 +13,7 @@ import (
 
 // record is where one name of the tree is described in the archive.
 type record struct {
-	path   tree.Path
+	name
 	header int64  // where the header begins; of a hardlink, that of what it links to
 	first  int32  // the record of the file's first name: mostly this one
 	names  uint32 // how many the file has, at the first
@@ -78,7 +78,7 @@ func (ix *index) add(links []link, h *tar.Header, offset int64, rules tree.Rules
 	if len(ix.records) >= tree.MaxEntries {
 		return nil, &tree.RuleError{Path: path, Rule: tree.RuleTotals, Problem: fmt.Sprintf("more than %d entries", tree.MaxEntries)}
 	}
-	ix.records = append(ix.records, record{path: path, header: offset, kind: h.Typeflag})
+	ix.records = append(ix.records, record{name: nameOf(path), header: offset, kind: h.Typeflag})
 	if h.Typeflag == tar.TypeLink {
 		target, err := treePath(h.Linkname)
 		return append(links, link{path, target, offset}), err
@@ -97,7 +97,7 @@ func (ix *index) add(links []link, h *tar.Header, offset int64, rules tree.Rules
 // finish puts the names in order and finds what they have to do with each other.
 func (ix *index) finish(links []link) error {
 	slices.SortFunc(ix.records, func(a, b record) int {
-		return cmp.Or(a.path.Compare(b.path), cmp.Compare(a.header, b.header))
+		return cmp.Or(a.compare(b.name), cmp.Compare(a.header, b.header))
 	})
 	if err := ix.single(); err != nil {
 		return err
@@ -112,12 +112,12 @@ func (ix *index) finish(links []link) error {
 func (ix *index) single() error {
 	kept := ix.records[:0]
 	for _, r := range ix.records {
-		if n := len(kept); n == 0 || kept[n-1].path != r.path {
+		if n := len(kept); n == 0 || kept[n-1].name != r.name {
 			kept = append(kept, r)
 			continue
 		}
 		if before := &kept[len(kept)-1]; before.kind != tar.TypeDir || r.kind != tar.TypeDir {
-			return broken(r.path, tree.RuleOrder, "the archive has it twice")
+			return broken(r.path(), tree.RuleOrder, "the archive has it twice")
 		}
 		kept[len(kept)-1] = r
 	}
@@ -165,24 +165,25 @@ func (ix *index) group(shared map[int64]struct{}) {
 	}
 }
 
-// checkParents refuses what stands below something that is no directory. What is
-// below the record before, or beside it, is in directories by induction.
+// checkParents refuses what stands below something that is no directory: in the
+// order of the tree, the first such name comes directly behind it.
 func (ix *index) checkParents() error {
-	if len(ix.records) > 0 && ix.records[0].path == "/" && ix.records[0].kind != tar.TypeDir {
-		return broken("/", tree.RuleOrder, "the root is no directory")
-	}
-	last := record{path: "/", kind: tar.TypeDir}
-	for _, r := range ix.records {
-		if r.path.Within(last.path) && last.kind != tar.TypeDir {
-			return broken(r.path, tree.RuleOrder, "%q is no directory", string(last.path))
+	last, lastKind := tree.Path("/"), byte(tar.TypeDir)
+	for i := range ix.records {
+		path, kind := ix.records[i].path(), ix.records[i].kind
+		if path == "/" && kind != tar.TypeDir {
+			return broken(path, tree.RuleOrder, "the root is no directory")
 		}
-		last = r
+		if lastKind != tar.TypeDir && path.Within(last) {
+			return broken(path, tree.RuleOrder, "%q is no directory", string(last))
+		}
+		last, lastKind = path, kind
 	}
 	return nil
 }
 
 func (ix *index) find(p tree.Path) (int, bool) {
-	return slices.BinarySearchFunc(ix.records, p, func(r record, p tree.Path) int { return r.path.Compare(p) })
+	return slices.BinarySearchFunc(ix.records, nameOf(p), func(r record, n name) int { return r.compare(n) })
 }
 
 func broken(p tree.Path, rule, problem string, args ...any) error {

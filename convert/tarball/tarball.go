@@ -114,11 +114,12 @@ func (s *Source) entry(ctx context.Context, i int) (*tree.Entry, error) {
 		return nil, err
 	}
 	r := &s.index.records[i]
+	path := r.path()
 	h, _, err := readHeader(s.file, r.header, s.size)
 	if err != nil {
-		return nil, s.changed(r.path, err)
+		return nil, s.changed(path, err)
 	}
-	e, err := describe(r.path, h, s.rules)
+	e, err := describe(path, h, s.rules)
 	if err != nil {
 		return nil, err
 	}
@@ -127,7 +128,7 @@ func (s *Source) entry(ctx context.Context, i int) (*tree.Entry, error) {
 		e.Nlink = first.names
 	}
 	if int(r.first) != i {
-		e.Kind, e.Target, e.Xattrs = tree.Hardlink, string(first.path), nil
+		e.Kind, e.Target, e.Xattrs = tree.Hardlink, string(first.path()), nil
 	}
 	return e, nil
 }

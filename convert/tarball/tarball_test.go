@@ -287,6 +287,21 @@ func TestNoArchive(t *testing.T) {
 	}
 }
 
+// Names are in the order of their paths, and find their way back.
+func TestName(t *testing.T) {
+	paths := []tree.Path{"/", "/A", "/a", "/a/b", "/a/b/c", "/a/b/c/d", "/a/b.c", "/a/bb/c", "/a-b", "/a-b/c", "/a.b", "/aa/b", "/b"}
+	for _, p := range paths {
+		if nameOf(p).path() != p || nameOf(p) != nameOf(tree.Path(strings.Clone(string(p)))) {
+			t.Errorf("%q becomes %q", p, nameOf(p).path())
+		}
+		for _, q := range paths {
+			if have, want := nameOf(p).compare(nameOf(q)), p.Compare(q); (have < 0) != (want < 0) || (have > 0) != (want > 0) {
+				t.Errorf("%q and %q compare as %d; want %d", p, q, have, want)
+			}
+		}
+	}
+}
+
 // A file that declares 8 EiB, or holes, costs nothing but an error.
 func TestSparse(t *testing.T) {
 	data := archive(t, file("a", "x"))
