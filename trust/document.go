@@ -60,7 +60,10 @@ func parse[T metadata.Roles](file string, data []byte, limit int, check func(*T)
 	if err != nil || !bytes.Equal(again, data) {
 		return nil, problem(file, ErrFormat, "members are not in their one form")
 	}
-	if err := errors.Join(checkSignatures(m.Signatures), check(&m.Signed)); err != nil {
+	if err := checkSignatures(m.Signatures); err != nil {
+		return nil, problem(file, ErrFormat, "%v", err)
+	}
+	if err := check(&m.Signed); err != nil {
 		return nil, problem(file, ErrFormat, "%v", err)
 	}
 	return m, nil
