@@ -18,10 +18,10 @@ const MaxLine = 128 << 10
 // with Digest filled in for all regular files. An error is the last thing that
 // is given: a *RuleError for a text that is not canonical, or what r reported.
 //
-// The text is untrusted: lines are bounded by MaxLine and memory by that and by
-// maxPending, whatever it says; what was accepted, an Encoder writes again with
-// the same bytes. But entries come before the end of the text was seen. Whoever
-// acts on them checks the text first, or uses Verified and acts at the end.
+// The text is untrusted: whatever it says, memory is bounded by MaxLine and by
+// what rule F12 grants to hardlinks; what was accepted, an Encoder writes again
+// with the same bytes. But entries come before the end of the text was seen:
+// whoever acts on them checks the text first, or uses Verified and acts at the end.
 func Decode(r io.Reader) iter.Seq2[*Entry, error] {
 	return func(yield func(*Entry, error) bool) {
 		d := newDecoder(r)

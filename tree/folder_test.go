@@ -247,7 +247,7 @@ func TestOSFolderKeepsOwnersModesAndTimes(t *testing.T) {
 	}
 	must(t, os.Chmod(su, 0o751|os.ModeSetuid))
 	stamp := func(path string, sec, nsec int64) {
-		ts := []unix.Timespec{{}, {Sec: sec, Nsec: nsec}}
+		ts := []unix.Timespec{{}, unix.NsecToTimespec(sec*1e9 + nsec)}
 		must(t, unix.UtimesNanoAt(unix.AT_FDCWD, path, ts, 0))
 	}
 	stamp(su, 1700000000, 5)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -190,7 +191,8 @@ func TestRefused(t *testing.T) {
 	privileged := file("su", "x")
 	privileged.Mode = 0o4755
 	owner := file("a", "x")
-	owner.Uid = 1<<32 - 1
+	asIs := uint32(math.MaxUint32)
+	owner.Uid = int(asIs) // where an int has 32 bits: -1
 	negative := file("a", "x")
 	negative.Uid, negative.Format = -1, tar.FormatGNU
 	acl := file("a", "x")
