@@ -26,6 +26,10 @@ func (s *setup) base() error {
 		"--perms", "1777", "--tmpfs", "/var/tmp",
 		"--symlink", "../run", "/var/run",
 		"--perms", "0700", "--tmpfs", s.sessionDir())
+	if s.host.uid == 0 {
+		// Root inside is root to the kernel's settings in /proc/sys too.
+		s.add("--remount-ro", "/proc")
+	}
 	return nil
 }
 

@@ -1,0 +1,7 @@
+//go:build !amd64 && !arm64
+
+package sandbox
+
+const nativeAudit = 0
+
+var hostNumbers func(name string) int
