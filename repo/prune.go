@@ -24,7 +24,7 @@ const RetiredFor = 24 * time.Hour
 
 // headGrace is how long metadata stays that newer metadata replaced, for readers
 // that go by the head of a moment ago.
-const headGrace = 10 * time.Minute
+const headGrace = time.Hour
 
 // MaxRetired bounds the list of retired packs, in bytes.
 const MaxRetired = 16 << 20
@@ -38,7 +38,7 @@ type Pruned struct {
 
 // Prune removes what no release needs that the head names or that is among the
 // newest keep of its line (0 keeps all), and what interrupted publishers left.
-// Packs that Repack replaced stay for RetiredFor, replaced metadata for ten
+// Packs that Repack replaced stay for RetiredFor, replaced metadata for an
 // minutes. With dry it removes nothing. It
 // waits for publishers to end; readers of releases that stay are not disturbed.
 func (r *Repository) Prune(ctx context.Context, keep int, now time.Time, dry bool) (*Pruned, error) {

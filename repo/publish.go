@@ -156,6 +156,9 @@ func (p *publication) writeTree(ctx context.Context) error {
 	reader := &reader{source: p.source}
 	for item, err := range pipeline.Ordered(ctx, runtime.GOMAXPROCS(0)+1, p.source.Entries(ctx), reader.read) {
 		if err == nil {
+			err = p.checkPlace(item.entry)
+		}
+		if err == nil {
 			err = p.add(ctx, item)
 		}
 		if err == nil {
@@ -170,6 +173,25 @@ func (p *publication) writeTree(ctx context.Context) error {
 	}
 	p.info = encoder.Info()
 	return p.name(f, TreeName(p.info.Digest))
+}
+
+// checkPlace keeps to the layout that installations rely on; spec/3-release.md §3.4.
+func (p *publication) checkPlace(e *tree.Entry) error {
+	if p.req.Ref.Kind == release.OS {
+		return nil
+	}
+	want := tree.Directory
+	switch e.Path {
+	case metadataPath:
+		want = tree.Regular
+	case filesPath, "/export":
+	default:
+		return nil
+	}
+	if e.Kind != want {
+		return fmt.Errorf("%w: %q is a %s, not a %s", ErrMetadata, string(e.Path), e.Kind, want)
+	}
+	return nil
 }
 
 // name gives a file its immutable name, and counts it.

@@ -144,7 +144,8 @@ func (r *Repository) Release(d digest.Digest) (*release.Release, error) {
 	return release.Decode(data)
 }
 
-// Tree reads the entries of a tree and checks its text by its end.
+// Tree reads the entries of a tree; by its end its text, and all numbers that info
+// has of it, were checked.
 func (r *Repository) Tree(info tree.Info) iter.Seq2[*tree.Entry, error] {
 	return func(yield func(*tree.Entry, error) bool) {
 		f, err := r.dir.Open(TreeName(info.Digest))
@@ -159,7 +160,7 @@ func (r *Repository) Tree(info tree.Info) iter.Seq2[*tree.Entry, error] {
 			return
 		}
 		defer text.Close()
-		for e, err := range tree.Decode(digest.NewReader(text, info.Digest, info.Size)) {
+		for e, err := range tree.Verified(text, info) {
 			if err != nil {
 				err = fmt.Errorf("%s: %w", TreeName(info.Digest), err)
 			}

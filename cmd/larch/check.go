@@ -1,0 +1,89 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/larch-project/larch/check"
+	"github.com/larch-project/larch/repo"
+)
+
+func (c *command) checkVerb() *cobra.Command {
+	return &cobra.Command{
+		Use:   "check REPO",
+		Short: "Read all of a repository, and name everything that is wrong",
+		Long: `Reads every file of a repository and checks it against its name or its signatures, down
+to the last byte of every release's contents. Exits with 8 if something is wrong.`,
+		Example: "  larch check ./repo",
+		Args:    args(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r, err := repo.Open(args[0])
+			if err != nil {
+				return err
+			}
+			defer r.Close()
+			var found findings
+			if err := check.Repository(cmd.Context(), r, c.now(), found.add); err != nil {
+				return err
+			}
+			return c.reportFindings(findingsDocument{Findings: found.rows()})
+		},
+	}
+}
+
+// findings collects what a check finds.
+type findings struct{ all []check.Finding }
+
+func (f *findings) add(one check.Finding) { f.all = append(f.all, one) }
+
+// findingRow is one row of the documents of check and verify.
+type findingRow struct {
+	Where   string   `json:"where"`
+	Problem string   `json:"problem"`
+	Affects []string `json:"affects"`
+	Fix     string   `json:"fix"`
+}
+
+func (f *findings) rows() []findingRow { return findingRows(f.all) }
+
+func findingRows(all []check.Finding) []findingRow {
+	rows := []findingRow{}
+	for _, one := range all {
+		rows = append(rows, findingRow{one.Where, one.Problem, append([]string{}, one.Affects...), one.Fix})
+	}
+	return rows
+}
+
+// findingsDocument is the document of check.
+type findingsDocument struct {
+	Findings []findingRow `json:"findings"`
+}
+
+// reportFindings prints what was found; the error says that there was something.
+func (c *command) reportFindings(doc findingsDocument) error {
+	err := c.report(doc, func(w io.Writer) {
+		printFindings(w, doc.Findings)
+		if len(doc.Findings) == 0 {
+			fmt.Fprintln(w, "All is as it was signed.")
+		}
+	})
+	if err == nil && len(doc.Findings) > 0 {
+		err = errDamage
+	}
+	return err
+}
+
+func printFindings(w io.Writer, rows []findingRow) {
+	for _, row := range rows {
+		fmt.Fprintf(w, "%s: %s\n", safe(row.Where), safe(row.Problem))
+		if len(row.Affects) > 0 {
+			fmt.Fprintf(w, "    affects: %s\n", safe(strings.Join(row.Affects, ", ")))
+		}
+		if row.Fix != "" {
+			fmt.Fprintf(w, "    %s\n", safe(row.Fix))
+		}
+	}
+}

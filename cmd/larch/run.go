@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/larch-project/larch/install"
+	"github.com/larch-project/larch/sandbox"
+)
+
+// runFlags are the options of run.
+type runFlags struct {
+	command   string
+	noSandbox bool
+	env       map[string]string
+}
+
+func (c *command) runVerb() *cobra.Command {
+	var flags runFlags
+	cmd := &cobra.Command{
+		Use:   "run REF [-- ARGS]",
+		Short: "Run an installed application, isolated",
+		Long: `Runs an installed application through bubblewrap: its files at /app, its runtime at
+/usr, and nothing that its metadata does not ask for: no network, no home folder, its
+own /tmp. Exits as the program does. Arguments behind -- are the program's.`,
+		Example: "  larch run hello -- --greeting hi",
+		Args:    args(1, -1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.withInstallation(func(i *install.Installation) error {
+				return c.start(cmd.Context(), i, args[0], args[1:], flags)
+			})
+		},
+	}
+	cmd.Flags().SetInterspersed(false)
+	cmd.Flags().StringVar(&flags.command, "command", "", "program to run instead of the application's own")
+	cmd.Flags().BoolVar(&flags.noSandbox, "no-sandbox", false, "run it without any isolation: with all that you may do yourself")
+	cmd.Flags().StringToStringVar(&flags.env, "env", nil, "NAME=VALUE for the program; may be repeated")
+	return cmd
+}
+
+func (c *command) start(ctx context.Context, i *install.Installation, short string, args []string, flags runFlags) error {
+	opened, err := i.OpenApp(ctx, short)
+	if err != nil {
+		return err
+	}
+	defer opened.Close()
+	app := sandbox.App{
+		Ref:      opened.Installed.Ref,
+		Files:    filepath.Join(opened.Tree.Path, "files"),
+		Metadata: opened.Metadata,
+		Command:  flags.command,
+		ExtraEnv: flags.env,
+	}
+	if opened.Runtime != nil {
+		app.Runtime = filepath.Join(opened.Runtime.Path, "files")
+	}
+	if len(args) > 0 && args[0] == "--" {
+		args = args[1:]
+	}
+	code, err := sandbox.Run(ctx, app, args, sandbox.Options{
+		Stdin: c.in, Stdout: c.out, Stderr: c.err,
+		Environ: os.Environ(), Dir: workingFolder(), Hidden: c.hidden(i),
+		Unconfined: flags.noSandbox,
+		Note:       func(text string) { c.detail("larch: %s", safe(text)) },
+	})
+	c.exit = code
+	return err
+}
+
+// hidden are folders that no permission may give a program: those from which it
+// could change what runs next, or what is trusted.
+func (c *command) hidden(i *install.Installation) []string {
+	folders := []string{i.Path(), install.SystemDir}
+	if dir, err := install.UserDir(c.getenv); err == nil {
+		folders = append(folders, dir)
+	}
+	if dir, err := c.keyFolder(); err == nil {
+		folders = append(folders, filepath.Dir(dir))
+	}
+	if dir := c.namedKeys(); dir != "" {
+		folders = append(folders, dir)
+	}
+	return folders
+}
+
+func workingFolder() string {
+	dir, err := os.Getwd()
+	if err != nil {
+		return ""
+	}
+	return dir
+}
+
+func (c *command) pathVerb() *cobra.Command {
+	return &cobra.Command{
+		Use:     "path REF",
+		Short:   "Print where an installed release is on disk",
+		Example: "  ls $(larch path hello)",
+		Args:    args(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.withInstallation(func(i *install.Installation) error {
+				path, err := i.Place(cmd.Context(), args[0])
+				if err != nil {
+					return err
+				}
+				return c.report(map[string]string{"path": path}, func(w io.Writer) { fmt.Fprintln(w, path) })
+			})
+		},
+	}
+}
