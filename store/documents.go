@@ -68,7 +68,7 @@ func (s *Store) putTree(ctx context.Context, r io.Reader, info tree.Info) error 
 	if _, err := io.Copy(io.Discard, text); err != nil {
 		return err
 	}
-	return s.replace(t, s.dir, treeName(info.Digest))
+	return s.replace(t, treeName(info.Digest))
 }
 
 // reading ends when its context does.
@@ -164,7 +164,7 @@ func (s *Store) putRelease(d digest.Digest, data []byte) error {
 	if _, err := t.Write(data); err != nil {
 		return err
 	}
-	return s.replace(t, s.dir, releaseName(d))
+	return s.replace(t, releaseName(d))
 }
 
 // Release reads a release document; one that is not what its name says is a

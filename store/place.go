@@ -73,20 +73,20 @@ func (s *Store) link(t temp, dir *beneath.Dir, name string) error {
 	return dir.LinkFile(t.File, name)
 }
 
-// replace gives a file its name in one step, whatever has it.
-func (s *Store) replace(t temp, dir *beneath.Dir, name string) error {
-	aside := ".new-" + rand.Text()
-	if err := s.link(t, dir, aside); err != nil {
+// replace gives a file a name below the store in one step, whatever has it.
+func (s *Store) replace(t temp, name string) error {
+	aside := "tmp/new-" + rand.Text()
+	if err := s.link(t, s.dir, aside); err != nil {
 		return err
 	}
-	err := dir.Rename(aside, name)
-	if errors.Is(err, unix.EISDIR) || errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.EEXIST) {
-		if err = dir.RemoveAll(name); err == nil { // a directory is nothing that a file of ours could have become
-			err = dir.Rename(aside, name)
+	err := s.dir.Rename(aside, name)
+	if errors.Is(err, unix.EISDIR) { // nothing that a file of ours could have become
+		if err = s.dir.RemoveAll(name); err == nil {
+			err = s.dir.Rename(aside, name)
 		}
 	}
 	if err != nil {
-		dir.Remove(aside)
+		s.dir.Remove(aside) // Sweep does it otherwise
 	}
 	return err
 }

@@ -99,6 +99,16 @@ func (s *Store) Has(o Object) bool {
 	return err == nil && st.Mode&unix.S_IFMT == unix.S_IFREG && st.Size == o.Size && s.settle(o) == nil
 }
 
+// named tells whether anything has the object's name.
+func (s *Store) named(o Object) bool {
+	dir, err := s.folder(o, false)
+	if err != nil {
+		return !errors.Is(err, fs.ErrNotExist)
+	}
+	there, err := dir.Exists(o.base())
+	return there || err != nil
+}
+
 // Open opens an object for reading, or its twin, which has the same content; it
 // is fs.ErrNotExist if neither is there. It is an object that Has believes; what
 // decayed on the disk since is for the reader to notice.

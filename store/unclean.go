@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"maps"
-	"slices"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -31,6 +30,8 @@ type key struct {
 }
 
 func (o Object) key() key { return key{o.Digest, o.Executable} }
+
+func (k key) object() Object { return Object{Digest: k.digest, Executable: k.executable} }
 
 // doubts are the objects that must be hashed before they are believed.
 type doubts struct {
@@ -88,13 +89,20 @@ func (d *doubts) settled(o Object, wrong error) {
 	}
 }
 
+// drop ends the doubts about objects that the condition holds for.
+func (d *doubts) drop(condition func(Object) bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	maps.DeleteFunc(d.set, func(k key, _ error) bool { return condition(k.object()) })
+}
+
 // lines lists the doubts as they stand in the file.
 func (d *doubts) lines() []byte {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	var b bytes.Buffer
-	for _, k := range slices.Collect(maps.Keys(d.set)) {
-		fmt.Fprintln(&b, Object{Digest: k.digest, Executable: k.executable}.path())
+	for k := range d.set {
+		fmt.Fprintln(&b, k.object().path())
 	}
 	return b.Bytes()
 }
@@ -158,6 +166,7 @@ func (s *Store) begin() error {
 // makes their contents durable makes the list durable too.
 func (s *Store) announce(list []whole) error {
 	var lines bytes.Buffer
+	lines.WriteByte('\n') // whatever an interrupted write left
 	for _, w := range list {
 		lines.WriteString(w.object.path())
 		lines.WriteByte('\n')
@@ -177,8 +186,8 @@ func (s *Store) announce(list []whole) error {
 func (s *Store) Sync() error { return s.explain(s.dir.SyncFS()) }
 
 // End ends the transaction: it makes the names of all that was stored durable,
-// and what this transaction named is believed from now on. Only doubts that
-// nobody had cause to settle stay.
+// and what this transaction named is believed from now on. Doubts that nobody had
+// cause to settle stay.
 func (s *Store) End() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -197,6 +206,7 @@ func (s *Store) end() error {
 	if err := s.Sync(); err != nil {
 		return err
 	}
+	s.doubts.drop(func(o Object) bool { return !s.named(o) })
 	if left := s.doubts.lines(); len(left) > 0 {
 		return durable.WriteFile(s.dir, uncleanName, left, 0o644)
 	}

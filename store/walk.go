@@ -112,6 +112,9 @@ func (s *Store) Usage(ctx context.Context) (u Usage, err error) {
 		if err != nil {
 			return u, err
 		}
+		if found.Digest.IsZero() {
+			continue
+		}
 		u.Objects++
 		u.Bytes += found.Size
 		u.Disk += found.Blocks
