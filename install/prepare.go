@@ -1,0 +1,239 @@
+package install
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"os"
+	"slices"
+
+	"github.com/larch-project/larch/fetch"
+	"github.com/larch-project/larch/internal/beneath"
+	"github.com/larch-project/larch/repo"
+	"github.com/larch-project/larch/store"
+	"github.com/larch-project/larch/transport"
+	"github.com/larch-project/larch/tree"
+)
+
+// contents is what of a release has to come to this machine, and how.
+type contents struct {
+	*found
+	need *fetch.Need
+	plan *fetch.Plan
+}
+
+// prepare makes the steps that lead from base to after, with exact numbers.
+func (p *Plan) prepare(ctx context.Context, d *draft) error {
+	for _, c := range changes(p.base, p.after) {
+		s := Step{Ref: c.Ref, Before: p.base.Find(c.Ref), After: p.after.Find(c.Ref)}
+		if s.After != nil {
+			if err := p.prepareStep(ctx, d, &s); err != nil {
+				return err
+			}
+		}
+		s.Action = s.action(p.inst)
+		p.Steps = append(p.Steps, s)
+	}
+	return p.locate(ctx)
+}
+
+// prepareStep looks at what will be installed: the new release, or the one that is
+// there already.
+func (p *Plan) prepareStep(ctx context.Context, d *draft, s *Step) (err error) {
+	f := d.new[s.Ref]
+	if s.Release = f.release; s.Before == nil || s.Before.Release != f.digest {
+		if s.Gains, err = p.gains(s); err != nil {
+			return err
+		}
+	}
+	s.contents = &contents{found: f}
+	return nil
+}
+
+// gains says which permissions a release has that the one before it has not.
+func (p *Plan) gains(s *Step) ([]string, error) {
+	m, err := metadataOf(s.Release)
+	if err != nil {
+		return nil, err
+	}
+	if s.Before != nil {
+		if rel, err := p.inst.document(s.Before.Release); err == nil {
+			if old, err := metadataOf(rel); err == nil {
+				return m.Permissions.Gained(old.Permissions), nil
+			}
+		}
+	}
+	return m.Permissions.Describe(), nil
+}
+
+// action names the step.
+func (s *Step) action(i *Installation) Action {
+	switch {
+	case s.Before == nil:
+		return Add
+	case s.After == nil:
+		return Remove
+	case s.Before.Release == s.After.Release:
+		return Remake
+	}
+	if before, err := i.document(s.Before.Release); err == nil && s.Release.Created.Before(before.Created) {
+		return Downgrade
+	}
+	return Upgrade
+}
+
+// locate finds out for all steps what has to be fetched. What several of them
+// need is fetched for the first.
+func (p *Plan) locate(ctx context.Context) error {
+	steps := slices.DeleteFunc(indexes(p.Steps), func(s *Step) bool { return s.contents == nil })
+	pending := &pending{Store: p.inst.store}
+	for n, s := range steps {
+		if err := p.locateStep(ctx, s, pending, n+1 < len(steps)); err != nil {
+			return fmt.Errorf("planning %s %s: %w", s.Ref, s.After.Version, err)
+		}
+		p.Requests += s.contents.plan.Requests
+		p.Bytes += s.Bytes
+		p.Disk += s.Disk
+		p.Objects += s.contents.need.Objects
+		p.Reused += s.contents.need.Reused
+	}
+	return nil
+}
+
+func indexes(steps []Step) (list []*Step) {
+	for n := range steps {
+		list = append(list, &steps[n])
+	}
+	return list
+}
+
+func (p *Plan) locateStep(ctx context.Context, s *Step, have *pending, more bool) error {
+	c := s.contents
+	entries, err := p.tree(ctx, c.found)
+	if err != nil {
+		return err
+	}
+	if c.need, err = fetch.Survey(ctx, inspected(c.release, entries()), have); err != nil {
+		return err
+	}
+	if len(p.opt.Seeds) > 0 && c.need.Objects > 0 {
+		if err := c.need.Seed(ctx, p.opt.Seeds); err != nil {
+			return err
+		}
+	}
+	var ix *repo.Index
+	if c.need.Objects > 0 {
+		if ix, err = c.index(ctx); err != nil {
+			return err
+		}
+	}
+	if c.plan, err = fetch.NewPlan(c.need, ix); err != nil {
+		return err
+	}
+	s.Bytes, s.Disk = c.plan.Bytes, c.need.Disk
+	if more {
+		return have.note(entries())
+	}
+	return nil
+}
+
+// index fetches the index of the release; a second time it may be another one.
+func (c *contents) index(ctx context.Context) (*repo.Index, error) {
+	t, err := c.files(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return fetch.Index(ctx, t, c.digest, c.release.Tree.Info())
+}
+
+// transport gives the remote's, or nil if nothing is to be fetched.
+func (c *contents) transport(ctx context.Context) (transport.Transport, error) {
+	if c.need.Objects == 0 {
+		return nil, nil
+	}
+	return c.files(ctx)
+}
+
+// tree gives the tree of a release, from the store or fetched: into the store, or
+// for a dry run into a folder that goes with the plan.
+func (p *Plan) tree(ctx context.Context, f *found) (func() iter.Seq2[*tree.Entry, error], error) {
+	info, from := f.release.Tree.Info(), p.inst.store
+	if !from.HasTree(info.Digest, info.Size) {
+		if p.opt.DryRun {
+			var err error
+			if from, err = p.aside(); err != nil {
+				return nil, err
+			}
+		}
+		t, err := f.files(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if err := fetch.Tree(ctx, t, info, from); err != nil {
+			return nil, fmt.Errorf("remote %q: %w", f.Name, err)
+		}
+	}
+	return func() iter.Seq2[*tree.Entry, error] { return from.Tree(info.Digest, info.Size) }, nil
+}
+
+// scratchStore is a store in a temporary folder.
+type scratchStore struct {
+	*store.Store
+	dir *beneath.Dir
+}
+
+func (p *Plan) aside() (*store.Store, error) {
+	if p.scratch != nil {
+		return p.scratch.Store, nil
+	}
+	path, err := os.MkdirTemp("", "larch-plan-")
+	if err != nil {
+		return nil, err
+	}
+	dir, err := beneath.Open(path)
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(path))
+	}
+	s, err := store.Open(dir)
+	if err != nil {
+		return nil, errors.Join(err, dir.Close(), os.RemoveAll(path))
+	}
+	p.scratch = &scratchStore{s, dir}
+	return s, nil
+}
+
+// Close removes it.
+func (s *scratchStore) Close() error {
+	return errors.Join(s.Store.Close(), s.dir.Close(), os.RemoveAll(s.dir.Path()))
+}
+
+// pending is the store with what earlier steps of a plan will have brought.
+type pending struct {
+	*store.Store
+	coming map[store.Object]struct{}
+}
+
+// Has implements fetch.Have.
+func (p *pending) Has(o store.Object) bool {
+	if _, there := p.coming[o]; there {
+		return true
+	}
+	return p.Store.Has(o)
+}
+
+// note takes up what a tree needs.
+func (p *pending) note(entries iter.Seq2[*tree.Entry, error]) error {
+	if p.coming == nil {
+		p.coming = map[store.Object]struct{}{}
+	}
+	for e, err := range entries {
+		if err != nil {
+			return err
+		}
+		if o, ok := objectOf(e); ok && !p.Has(o) {
+			p.coming[o] = struct{}{}
+		}
+	}
+	return nil
+}
