@@ -30,7 +30,8 @@ var dataFolders = []struct{ name, variable string }{
 func (s *setup) dataFolder() error {
 	s.data = filepath.Join(s.host.home, ".var/app", s.app.Ref.ID)
 	if s.app.DataDir != "" {
-		s.data = realPath(filepath.Dir(s.app.DataDir)) + "/" + filepath.Base(s.app.DataDir)
+		dir, name := filepath.Split(filepath.Clean(s.app.DataDir))
+		s.data = filepath.Join(realPath(dir), name)
 	}
 	if !filepath.IsAbs(s.data) || release.Reserved(s.data) || within(s.host.home, s.data) {
 		return fmt.Errorf("%w: data folder %q", ErrPolicy, s.data)
@@ -106,16 +107,15 @@ func (s *setup) persistent() error {
 		}
 	}
 	for _, name := range slices.Sorted(slices.Values(s.app.Metadata.Permissions.Persistent)) {
+		if err := s.kept.MkdirAll(name, 0o700); err != nil {
+			return fmt.Errorf("%w: persistent folder: %w", ErrPolicy, err)
+		}
 		at := filepath.Join(s.host.home, name)
 		if name == "." || overlaps(at, taken) {
 			s.note(fmt.Sprintf("persistent: %q: not given: something else is there", name))
 			continue
 		}
 		taken = append(taken, at)
-		err := s.kept.MkdirAll(name, 0o700)
-		if err != nil {
-			return fmt.Errorf("%w: persistent folder: %w", ErrPolicy, err)
-		}
 		f, err := s.kept.OpenFile(name, unix.O_PATH|unix.O_DIRECTORY, 0)
 		if err != nil {
 			return fmt.Errorf("%w: persistent folder: %w", ErrPolicy, err)

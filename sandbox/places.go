@@ -168,10 +168,12 @@ func (s *setup) mount(p place) error {
 	case p.access != release.Create && outside != release.NoAccess && writable == (outside >= release.ReadWrite):
 		return nil // shown already
 	}
-	return s.show(p)
+	return s.show(p, outside)
 }
 
-func (s *setup) show(p place) error {
+// show gives a place that can be opened. One that cannot is not given, unless it
+// were then open to change as a part of what is around it.
+func (s *setup) show(p place, outside release.Access) error {
 	f, kind, err := s.host.open(p.path)
 	if errors.Is(err, fs.ErrNotExist) && p.access == release.Create {
 		if err = s.host.mkdir(p.path); err == nil {
@@ -184,6 +186,10 @@ func (s *setup) show(p place) error {
 	case err == nil && kind != unix.S_IFDIR && kind != unix.S_IFREG && kind != unix.S_IFSOCK:
 		f.Close()
 		err = fmt.Errorf("it is %s", typeWords(kind))
+	}
+	gone := errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission)
+	if err != nil && !gone && p.access == release.ReadOnly && outside >= release.ReadWrite {
+		return fmt.Errorf("%w: %q cannot be kept from change: %w", ErrPolicy, p.path, err)
 	}
 	if err != nil {
 		s.note(fmt.Sprintf("filesystems: %q: not given: %v", p.path, err))
