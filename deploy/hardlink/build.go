@@ -6,8 +6,6 @@ import (
 	"iter"
 	"sync"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/larch-project/larch/deploy"
 	"github.com/larch-project/larch/internal/beneath"
 	"github.com/larch-project/larch/tree"
@@ -41,20 +39,22 @@ type job struct {
 
 // build fills the empty directory root, and closes it.
 func build(ctx context.Context, content deploy.Content, root *beneath.Dir, entries iter.Seq2[*tree.Entry, error]) error {
-	group, ctx := errgroup.WithContext(ctx)
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
 	b := &builder{content: content, dir: root, jobs: make(chan job, 2*workers), linked: map[tree.Path]*tree.Entry{}}
+	var group sync.WaitGroup
 	for range workers {
-		group.Go(func() error { return b.work(ctx) })
+		group.Go(func() { b.work(ctx, fail) })
 	}
-	group.Go(func() error {
-		defer close(b.jobs)
-		err := b.walk(ctx, entries)
-		for _, f := range b.open { // none if it went well
-			f.drop()
-		}
-		return err
-	})
-	return group.Wait()
+	if err := b.walk(ctx, entries); err != nil {
+		fail(err)
+	}
+	close(b.jobs)
+	group.Wait()
+	for _, f := range b.open { // none if it went well
+		f.drop()
+	}
+	return context.Cause(ctx) // the first error
 }
 
 // walk reads the tree.
@@ -144,6 +144,7 @@ func (b *builder) send(ctx context.Context, dir *folder) error {
 	case b.jobs <- j:
 		return nil
 	case <-ctx.Done():
+		j.dir.drop()
 		b.pending.Done()
 		return context.Cause(ctx)
 	}
@@ -166,17 +167,15 @@ func (b *builder) leave(ctx context.Context, n int) error {
 
 // work makes entries until there are no more. After an error it goes on taking
 // jobs, so that nobody waits for it.
-func (b *builder) work(ctx context.Context) error {
-	var first error
+func (b *builder) work(ctx context.Context, fail context.CancelCauseFunc) {
 	for j := range b.jobs {
-		if first == nil && ctx.Err() == nil {
-			first = b.make(j)
-		} else {
+		if ctx.Err() != nil {
 			j.dir.drop()
+		} else if err := b.make(j); err != nil {
+			fail(err)
 		}
 		b.pending.Done()
 	}
-	return first
 }
 
 func (b *builder) make(j job) error {

@@ -1,0 +1,85 @@
+package deploytest
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/larch-project/larch/digest"
+	"github.com/larch-project/larch/internal/beneath"
+	"github.com/larch-project/larch/tree"
+)
+
+// Contents is a deploy.Content in the folder objects/ of a site.
+type Contents struct {
+	root  *beneath.Dir
+	links int // how many names one file may get; 0: as many as the file system allows
+	given map[string]int
+}
+
+// path is where the content of this digest is.
+func path(d digest.Digest, executable bool) string {
+	name := d.String()
+	name = "objects/" + name[:2] + "/" + name[2:]
+	if executable {
+		name += ".x"
+	}
+	return name
+}
+
+// put stores content in both of its forms.
+func (c *Contents) put(t testing.TB, data []byte) {
+	t.Helper()
+	for _, executable := range []bool{false, true} {
+		name := filepath.Join(c.root.Path(), path(digest.Of(data), executable))
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Lstat(name); err == nil {
+			continue
+		}
+		if err := os.WriteFile(name, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		seal(t, name, executable)
+	}
+}
+
+// seal gives a stored file the mode and time that a Content promises.
+func seal(t testing.TB, name string, executable bool) {
+	t.Helper()
+	mode := os.FileMode(0o444)
+	if executable {
+		mode = 0o555
+	}
+	if err := os.Chmod(name, mode); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(name, epoch, epoch); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Open implements deploy.Content.
+func (c *Contents) Open(e *tree.Entry) (*os.File, error) {
+	return c.root.Open(path(e.Digest, e.Executable()))
+}
+
+// Link implements deploy.Content.
+func (c *Contents) Link(e *tree.Entry, to *beneath.Dir, name string) error {
+	from := path(e.Digest, e.Executable())
+	if c.links > 0 && c.given[from] >= c.links {
+		return unix.EMLINK
+	}
+	if c.given != nil {
+		c.given[from]++ // limited contents are for one goroutine
+	}
+	return to.Link(c.root, from, name)
+}
+
+// Locate implements deploy.Content.
+func (c *Contents) Locate(e *tree.Entry) (string, error) {
+	return path(e.Digest, e.Executable()), nil
+}
