@@ -187,8 +187,8 @@ func (s *Store) nameOne(w whole) error {
 	}
 	err = s.link(w.file, dir, w.object.base())
 	if errors.Is(err, fs.ErrExist) {
-		if err = s.Verify(w.object); err != nil {
-			err = s.replace(w.file, w.object.name())
+		if err = s.restore(w.object); err != nil {
+			err = s.replace(w.file, w.object.Name())
 		}
 	}
 	if err == nil {

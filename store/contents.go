@@ -26,5 +26,5 @@ func (c Contents) Link(e *tree.Entry, to *beneath.Dir, name string) error {
 // checks it first if it is in doubt.
 func (c Contents) Locate(e *tree.Entry) (string, error) {
 	o := ObjectOf(e)
-	return "objects/" + o.path(), c.s.settle(o)
+	return o.Name(), c.s.settle(o)
 }

@@ -23,8 +23,11 @@ const maxRelease = 1 << 20
 // add to bytes that do not compress, with room for another encoder's habits.
 func maxSealed(size int64) int64 { return size + size/64 + 64<<10 }
 
-func treeName(d digest.Digest) string    { return "trees/" + d.String() + ".zst" }
-func releaseName(d digest.Digest) string { return "releases/" + d.String() }
+// TreeName is where the sealed text of a tree is below the store.
+func TreeName(d digest.Digest) string { return "trees/" + d.String() + ".zst" }
+
+// ReleaseName is where a release document is below the store.
+func ReleaseName(d digest.Digest) string { return "releases/" + d.String() }
 
 // HasTree tells whether the text of a tree is here, whole. It reads it.
 func (s *Store) HasTree(d digest.Digest, size int64) bool {
@@ -68,7 +71,7 @@ func (s *Store) putTree(ctx context.Context, r io.Reader, info tree.Info) error 
 	if _, err := io.Copy(io.Discard, text); err != nil {
 		return err
 	}
-	return s.replace(t, treeName(info.Digest))
+	return s.replace(t, TreeName(info.Digest))
 }
 
 // reading ends when its context does.
@@ -101,7 +104,7 @@ func openText(r io.Reader, d digest.Digest, size int64) (text, error) {
 }
 
 func (s *Store) openTree(d digest.Digest, size int64) (text, error) {
-	f, err := s.dir.Open(treeName(d))
+	f, err := s.dir.Open(TreeName(d))
 	if err != nil {
 		return text{}, err
 	}
@@ -164,13 +167,13 @@ func (s *Store) putRelease(d digest.Digest, data []byte) error {
 	if _, err := t.Write(data); err != nil {
 		return err
 	}
-	return s.replace(t, releaseName(d))
+	return s.replace(t, ReleaseName(d))
 }
 
 // Release reads a release document; one that is not what its name says is a
 // *digest.MismatchError.
 func (s *Store) Release(d digest.Digest) ([]byte, error) {
-	data, err := s.dir.ReadFile(releaseName(d), maxRelease)
+	data, err := s.dir.ReadFile(ReleaseName(d), maxRelease)
 	if err == nil && digest.Of(data) != d {
 		err = &digest.MismatchError{Want: d, Have: digest.Of(data), WantSize: int64(len(data)), HaveSize: int64(len(data))}
 	}
@@ -181,10 +184,10 @@ func (s *Store) Release(d digest.Digest) ([]byte, error) {
 }
 
 // RemoveTree removes the text of a tree; it is no error if there is none.
-func (s *Store) RemoveTree(d digest.Digest) error { return s.removeDocument(treeName(d)) }
+func (s *Store) RemoveTree(d digest.Digest) error { return s.removeDocument(TreeName(d)) }
 
 // RemoveRelease removes a release document; it is no error if there is none.
-func (s *Store) RemoveRelease(d digest.Digest) error { return s.removeDocument(releaseName(d)) }
+func (s *Store) RemoveRelease(d digest.Digest) error { return s.removeDocument(ReleaseName(d)) }
 
 func (s *Store) removeDocument(name string) error {
 	if err := s.dir.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -199,7 +202,8 @@ func (s *Store) Trees() ([]digest.Digest, error) { return listDocuments(s.dir, "
 // Releases lists the release documents that are here.
 func (s *Store) Releases() ([]digest.Digest, error) { return listDocuments(s.dir, "releases", "") }
 
-// listDocuments leaves names out that are none of the store's: check finds them.
+// listDocuments leaves names out that are no document's: VerifyDocuments finds
+// them.
 func listDocuments(dir *beneath.Dir, folder, suffix string) ([]digest.Digest, error) {
 	names, err := dir.ReadDir(folder)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -207,11 +211,17 @@ func listDocuments(dir *beneath.Dir, folder, suffix string) ([]digest.Digest, er
 	}
 	var all []digest.Digest
 	for _, name := range names {
-		if text, ok := strings.CutSuffix(name, suffix); ok {
-			if d, err := digest.Parse(text); err == nil {
-				all = append(all, d)
-			}
+		if d, err := parseDocument(name, suffix); err == nil {
+			all = append(all, d)
 		}
 	}
 	return all, err
+}
+
+func parseDocument(name, suffix string) (digest.Digest, error) {
+	text, ok := strings.CutSuffix(name, suffix)
+	if !ok {
+		return digest.Digest{}, errName
+	}
+	return digest.Parse(text)
 }

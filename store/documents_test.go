@@ -89,7 +89,7 @@ func TestEveryFlippedByteOfATree(t *testing.T) {
 	if err := putTree(s, doc, info); err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(s.dir.Path(), treeName(info.Digest))
+	path := filepath.Join(s.dir.Path(), TreeName(info.Digest))
 	for i := range doc {
 		wrong := slices.Clone(doc)
 		wrong[i] ^= 4
@@ -154,7 +154,7 @@ func TestRelease(t *testing.T) {
 	if list, err := s.Releases(); err != nil || !slices.Equal(list, []digest.Digest{d}) {
 		t.Errorf("releases %v, error %v", list, err)
 	}
-	path := filepath.Join(s.dir.Path(), releaseName(d))
+	path := filepath.Join(s.dir.Path(), ReleaseName(d))
 	for i := range data {
 		wrong := slices.Clone(data)
 		wrong[i] ^= 1

@@ -59,8 +59,8 @@ func (o Object) base() string {
 // path is o's name below objects/.
 func (o Object) path() string { return folderName(o.folder()) + "/" + o.base() }
 
-// name is o's name below the store.
-func (o Object) name() string { return "objects/" + o.path() }
+// Name is where the object is below the store.
+func (o Object) Name() string { return "objects/" + o.path() }
 
 func folderName(i int) string { return hex.EncodeToString([]byte{byte(i)}) }
 

@@ -166,20 +166,6 @@ func (s *Store) Link(o Object, to *beneath.Dir, name string) error {
 	return to.Link(dir, o.base(), name)
 }
 
-// Verify reads an object and compares it with its name; wrong content is
-// digest.ErrMismatch.
-func (s *Store) Verify(o Object) error {
-	f, err := s.openAny(o)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if err := digest.Verify(f, o.Digest, o.Size); err != nil {
-		return fmt.Errorf("%v: %w", o, err)
-	}
-	return nil
-}
-
 // Remove takes an object's name away; it is no error if there is none. Other
 // names of the file stay. Not durable before the next Sync.
 func (s *Store) Remove(o Object) error {

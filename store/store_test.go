@@ -300,7 +300,7 @@ func TestTwin(t *testing.T) {
 // damage flips a bit of a stored object behind the store's back.
 func damage(t testing.TB, s *Store, o Object, offset int64) {
 	t.Helper()
-	path := filepath.Join(s.dir.Path(), o.name())
+	path := filepath.Join(s.dir.Path(), o.Name())
 	if err := os.Chmod(path, 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -325,7 +325,7 @@ func damage(t testing.TB, s *Store, o Object, offset int64) {
 func TestWrongObjectIsReplaced(t *testing.T) {
 	data := content("replace", 5000)
 	o := object(data, true)
-	path := func(s *Store) string { return filepath.Join(s.dir.Path(), o.name()) }
+	path := func(s *Store) string { return filepath.Join(s.dir.Path(), o.Name()) }
 	for name, ruin := range map[string]func(t *testing.T, s *Store){
 		"truncated": func(t *testing.T, s *Store) {
 			if err := os.Truncate(path(s), 100); err != nil {

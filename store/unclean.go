@@ -14,6 +14,7 @@ import (
 	"github.com/larch-project/larch/digest"
 	"github.com/larch-project/larch/internal/beneath"
 	"github.com/larch-project/larch/internal/durable"
+	"github.com/larch-project/larch/internal/inode"
 )
 
 // uncleanName is the file that lists the objects an unfinished transaction
@@ -107,9 +108,34 @@ func (d *doubts) lines() []byte {
 	return b.Bytes()
 }
 
-// Doubt has an object hashed again before it is believed: for one that a check
-// found wrong. Its name and its file stay until a verified replacement is there.
+// Doubt has an object hashed again before it is believed, and its mode and time
+// put right: for one that a check found wrong. Wrong content keeps the name until
+// a verified replacement is there.
 func (s *Store) Doubt(o Object) { s.doubts.add(o) }
+
+// restore hashes o, and gives it the mode and time of an object again if it is
+// right but for them.
+func (s *Store) restore(o Object) error {
+	f, err := s.openAny(o)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := digest.Verify(f, o.Digest, o.Size); err != nil {
+		return fmt.Errorf("%v: %w", o, err)
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil || inodeProblem(o, &st) == "" {
+		return err
+	}
+	if err := s.dir.Change("restore", o.Name()); err != nil {
+		return err
+	}
+	if err := f.Chmod(fs.FileMode(o.Mode())); err != nil {
+		return err
+	}
+	return inode.SetTime(f, 0, 0)
+}
 
 // settle hashes o if it is in doubt, and is the error of what is wrong with it.
 func (s *Store) settle(o Object) error {
@@ -117,7 +143,7 @@ func (s *Store) settle(o Object) error {
 	if !doubted || wrong != nil {
 		return wrong
 	}
-	err := s.Verify(o)
+	err := s.restore(o)
 	if err == nil || errors.Is(err, digest.ErrMismatch) {
 		s.doubts.settled(o, err)
 	}

@@ -89,14 +89,19 @@ func look(dir *beneath.Dir, folder, base string) (Found, error) {
 		return found, nil
 	}
 	o.Size = st.Size
-	found.Object = o
+	found.Object, found.Problem = o, inodeProblem(o, &st)
+	return found, nil
+}
+
+// inodeProblem says what an object's mode or time should not be, or "".
+func inodeProblem(o Object, st *unix.Stat_t) string {
 	switch mode := st.Mode & 0o7777; {
 	case mode != o.Mode():
-		found.Problem = fmt.Sprintf("has mode %04o instead of %04o", mode, o.Mode())
+		return fmt.Sprintf("has mode %04o instead of %04o", mode, o.Mode())
 	case st.Mtim.Sec != 0 || st.Mtim.Nsec != 0:
-		found.Problem = "has a time of change other than 0"
+		return fmt.Sprintf("has the time %d.%09d instead of 0", st.Mtim.Sec, st.Mtim.Nsec)
 	}
-	return found, nil
+	return ""
 }
 
 // Usage is what the store's objects take up.

@@ -1,0 +1,56 @@
+package check
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/larch-project/larch/deploy"
+	"github.com/larch-project/larch/internal/beneath"
+	"github.com/larch-project/larch/store"
+	"github.com/larch-project/larch/tree"
+)
+
+// Deployment compares a deployment with its tree, which is in the store, and
+// reports every difference: content, missing files, files too many, modes, links,
+// times, attributes. Files that are the store's own are left to Store, since
+// their content is the store's. Memory does not depend on the size of the tree.
+// An error means that the check itself could not go on.
+func Deployment(ctx context.Context, b deploy.Backend, site deploy.Site, s *store.Store, in Installed, report func(Finding)) error {
+	d := deploy.Deployment{Name: in.Release.String(), Backend: b.Name()}
+	view, err := b.Open(ctx, site, d.Name)
+	if errors.Is(err, fs.ErrNotExist) {
+		report(Finding{Where: d.Folder(), Problem: "is missing", Affects: []string{in.Ref}, Fix: fixRepair})
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer view.Close()
+	root, err := beneath.Open(view.Path)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
+		report(Finding{Where: d.Folder(), Problem: "has no tree", Affects: []string{in.Ref}, Fix: fixRepair})
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	stored := func(e *tree.Entry, _ *beneath.Dir, _ string, st *unix.Stat_t) bool {
+		return e.Size > tree.InlineMax && s.Is(store.ObjectOf(e), st)
+	}
+	for diff, err := range deploy.Compare(ctx, root, s.Tree(in.Tree.Digest, in.Tree.Size), stored) {
+		if err != nil {
+			return fmt.Errorf("checking %s: %w", d.Folder(), err)
+		}
+		report(Finding{
+			Where: filepath.Join(d.Folder(), filepath.Base(view.Path), string(diff.Path)), Problem: diff.Problem,
+			Affects: []string{fmt.Sprintf("%s: %s", in.Ref, diff.Path)}, Fix: fixRepair,
+		})
+	}
+	return nil
+}
