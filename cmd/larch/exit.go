@@ -9,9 +9,13 @@ import (
 	"syscall"
 
 	"github.com/larch-project/larch/convert/tarball"
+	"github.com/larch-project/larch/deploy"
 	"github.com/larch-project/larch/digest"
+	"github.com/larch-project/larch/install"
 	"github.com/larch-project/larch/release"
 	"github.com/larch-project/larch/repo"
+	"github.com/larch-project/larch/sandbox"
+	"github.com/larch-project/larch/store"
 	"github.com/larch-project/larch/transport"
 	"github.com/larch-project/larch/tree"
 	"github.com/larch-project/larch/trust"
@@ -56,6 +60,14 @@ func outcomes() []outcome {
 		{[]error{trust.ErrExpired, trust.ErrRollback, trust.ErrSignature, trust.ErrFingerprint}, exitTrust, ""},
 		{[]error{digest.ErrMismatch}, exitTrust, "the server or a mirror gives wrong bytes: try again, or ask the publisher to run larch check"},
 		{[]error{trust.ErrFormat, repo.ErrIndex, release.ErrFormat, tree.ErrFormat}, exitTrust, "the server gives something else than a repository: check its address"},
+		{[]error{install.ErrRelease}, exitTrust, "tell the publisher; nothing was changed"},
+		{[]error{install.ErrNotInstalled}, exitNotFound, "larch list shows what is installed"},
+		{[]error{install.ErrUnknownVersion}, exitNotFound, "larch info shows the newest version"},
+		{[]error{install.ErrUnknownRemote}, exitNotFound, "larch remote list shows those that are trusted"},
+		{[]error{install.ErrArgument, install.ErrRemoteFile}, exitUsage, ""},
+		{[]error{install.ErrOwner, install.ErrFormat, store.ErrReadOnly}, exitDisk, ""},
+		{[]error{install.ErrRemoteExists, install.ErrOtherRemote, install.ErrRequired, install.ErrNothingToUndo, install.ErrBackend, deploy.ErrInUse}, exitFailed, ""},
+		{[]error{sandbox.ErrNoBubblewrap, sandbox.ErrUnusable}, exitFailed, "or run it without isolation, if you trust it with all that is yours: larch run --no-sandbox"},
 		{[]error{release.ErrUnknownRef}, exitNotFound, "larch search and larch list show what there is"},
 		{[]error{release.ErrAmbiguous}, exitNotFound, "say more of it, such as kind/id/arch/channel"},
 		{[]error{release.ErrRef}, exitUsage, ""},
@@ -70,7 +82,7 @@ func judge(err error) (code int, hint string) {
 	if errors.As(err, &wrong) {
 		return exitUsage, ""
 	}
-	for _, o := range append(installOutcomes(), outcomes()...) {
+	for _, o := range outcomes() {
 		for _, is := range o.is {
 			if errors.Is(err, is) {
 				return o.code, o.hint

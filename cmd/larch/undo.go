@@ -14,6 +14,7 @@ import (
 // generation is one row of the documents of history and undo.
 type generation struct {
 	Number  int64       `json:"number"`
+	Verb    string      `json:"verb"`
 	Created time.Time   `json:"created"`
 	Current bool        `json:"current"`
 	Parent  int64       `json:"parent"`
@@ -29,7 +30,7 @@ type changeRow struct {
 }
 
 func newGeneration(g *install.Generation, current int64) generation {
-	row := generation{g.Number, g.Created, g.Number == current, g.Parent, g.Undone, []changeRow{}}
+	row := generation{g.Number, string(g.Verb), g.Created, g.Number == current, g.Parent, g.Undone, []changeRow{}}
 	for _, change := range g.Changes {
 		row.Changes = append(row.Changes, changeRow{change.Ref.String(), change.Before, change.Now})
 	}

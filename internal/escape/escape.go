@@ -25,7 +25,7 @@ func Text(s string) string {
 			} else {
 				b.WriteString(quoted(r))
 			}
-		case r == '\\' || !unicode.IsPrint(r):
+		case !unicode.IsPrint(r):
 			b.WriteString(quoted(r))
 		default:
 			marks = 0

@@ -1,0 +1,271 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/larch-project/larch/install"
+)
+
+// changeFlags are the options of the verbs that change what is installed.
+type changeFlags struct {
+	dry     bool
+	backend string
+	remote  string
+	seeds   []string
+}
+
+func (f *changeFlags) plan() install.PlanOptions {
+	return install.PlanOptions{DryRun: f.dry, Backend: f.backend, Seeds: f.seeds}
+}
+
+// changeFlags declares the flags that all of these verbs have.
+func (c *command) changeFlags(cmd *cobra.Command, f *changeFlags) {
+	cmd.Flags().BoolVar(&f.dry, "dry-run", false, "show what would be done, and do nothing")
+	cmd.Flags().BoolVarP(&c.yes, "yes", "y", false, "do not ask")
+}
+
+func (c *command) fetchFlags(cmd *cobra.Command, f *changeFlags) {
+	cmd.Flags().StringVar(&f.backend, "backend", "", "form on disk (larch backends lists them)")
+	cmd.Flags().StringArrayVar(&f.seeds, "seed", nil, "local folder with files that need not be fetched; may be repeated")
+}
+
+func (c *command) installVerb() *cobra.Command {
+	var f changeFlags
+	cmd := &cobra.Command{
+		Use:   "install REF[@VERSION]...",
+		Short: "Install releases, or move installed ones to a version",
+		Long: `Installs the newest releases of refs, or those of a version, with what they require.
+What is installed already moves to that version, up or down. Shows what would be
+fetched and permitted, and asks on a terminal.`,
+		Example: "  larch install editor\n  larch install editor@1.2 --yes",
+		Args:    args(1, -1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var wanted []install.Wanted
+			for _, arg := range args {
+				w := install.ParseWanted(arg)
+				w.Remote = f.remote
+				wanted = append(wanted, w)
+			}
+			return c.change(cmd.Context(), func(ctx context.Context, i *install.Installation) (*install.Plan, error) {
+				return i.PlanInstall(ctx, wanted, f.plan())
+			}, f.dry)
+		},
+	}
+	c.changeFlags(cmd, &f)
+	c.fetchFlags(cmd, &f)
+	cmd.Flags().StringVar(&f.remote, "remote", "", "remote to install from, where several have it")
+	return cmd
+}
+
+func (c *command) updateVerb() *cobra.Command {
+	var f changeFlags
+	cmd := &cobra.Command{
+		Use:     "update [REF...]",
+		Short:   "Update to the newest releases: of refs, or of all that is installed",
+		Example: "  larch update --dry-run",
+		Args:    args(0, -1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.change(cmd.Context(), func(ctx context.Context, i *install.Installation) (*install.Plan, error) {
+				return i.PlanUpdate(ctx, args, f.plan())
+			}, f.dry)
+		},
+	}
+	c.changeFlags(cmd, &f)
+	c.fetchFlags(cmd, &f)
+	return cmd
+}
+
+func (c *command) uninstallVerb() *cobra.Command {
+	var f changeFlags
+	cmd := &cobra.Command{
+		Use:   "uninstall REF...",
+		Short: "Remove releases, and runtimes that nothing else needs",
+		Long: `Removes what is installed. Its files stay until "larch gc", so that "larch undo" can
+bring it back; what is running goes on.`,
+		Example: "  larch uninstall editor",
+		Args:    args(1, -1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.change(cmd.Context(), func(ctx context.Context, i *install.Installation) (*install.Plan, error) {
+				return i.PlanUninstall(ctx, args, f.plan())
+			}, f.dry)
+		},
+	}
+	c.changeFlags(cmd, &f)
+	return cmd
+}
+
+// changed is the document of install, update and uninstall.
+type changed struct {
+	DryRun     bool      `json:"dry_run"`
+	Generation int64     `json:"generation"` // that is current now; 0 in a dry run
+	Steps      []stepRow `json:"steps"`
+	Warnings   []string  `json:"warnings"`
+
+	PlannedRequests int   `json:"planned_requests"` // for contents
+	PlannedBytes    int64 `json:"planned_bytes"`
+	DiskBytes       int64 `json:"disk_bytes"`
+
+	Requests       int64   `json:"requests"` // that were made, those for metadata included
+	BytesFetched   int64   `json:"bytes_fetched"`
+	BytesReused    int64   `json:"bytes_reused"`
+	ObjectsFetched int64   `json:"objects_fetched"`
+	Seconds        float64 `json:"seconds"`
+}
+
+// stepRow is what is done to one ref; a version is "" where there is none.
+type stepRow struct {
+	Action string   `json:"action"`
+	Ref    string   `json:"ref"`
+	Before string   `json:"before"`
+	Now    string   `json:"now"`
+	Bytes  int64    `json:"bytes"`
+	Disk   int64    `json:"disk_bytes"`
+	Gains  []string `json:"permissions_gained"`
+}
+
+func newChanged(p *install.Plan) *changed {
+	doc := &changed{Steps: []stepRow{}, Warnings: []string{}, PlannedRequests: p.Requests, PlannedBytes: p.Bytes, DiskBytes: p.Disk}
+	for _, s := range p.Steps {
+		row := stepRow{Action: string(s.Action), Ref: s.Ref.String(), Bytes: s.Bytes, Disk: s.Disk, Gains: append([]string{}, s.Gains...)}
+		if s.Before != nil {
+			row.Before = s.Before.Version
+		}
+		if s.After != nil {
+			row.Now = s.After.Version
+		}
+		doc.Steps = append(doc.Steps, row)
+	}
+	doc.warn(p.Warnings)
+	return doc
+}
+
+func (d *changed) warn(warnings []install.Warning) {
+	d.Warnings = []string{}
+	for _, w := range warnings {
+		d.Warnings = append(d.Warnings, fmt.Sprintf("%s: %s", w.Ref, w.Text))
+	}
+}
+
+// change plans a transaction, shows it, asks, and applies it.
+func (c *command) change(ctx context.Context, plan func(context.Context, *install.Installation) (*install.Plan, error), dry bool) error {
+	return c.withInstallation(func(i *install.Installation) error {
+		p, err := plan(ctx, i)
+		if err != nil {
+			return err
+		}
+		defer p.Close()
+		doc := newChanged(p)
+		doc.DryRun = dry
+		if dry {
+			return c.report(doc, doc.printPlan)
+		}
+		if err := c.confirm(doc); err != nil {
+			return err
+		}
+		bar := c.progress("fetching", p.Bytes)
+		done, err := p.Apply(ctx, bar.reach)
+		bar.end(err)
+		if err != nil {
+			return err
+		}
+		doc.Generation, doc.Requests, doc.BytesFetched = done.Generation, done.Requests, done.Fetched
+		doc.BytesReused, doc.ObjectsFetched, doc.Seconds = done.Reused, done.Objects, done.Took.Seconds()
+		doc.warn(done.Warnings)
+		return c.report(doc, doc.printResult)
+	})
+}
+
+// confirm shows a plan on a terminal and asks. Elsewhere, and with --yes, it does
+// neither; but new permissions are not given silently.
+func (c *command) confirm(doc *changed) error {
+	if c.yes || len(doc.Steps) == 0 {
+		return nil
+	}
+	if !terminal(c.in) || c.json || c.quiet {
+		for _, s := range doc.Steps {
+			if s.Action != string(install.Add) && len(s.Gains) > 0 {
+				return fmt.Errorf("%w: %s asks for new permissions (%s); say --yes to give them", errDeclined, s.Ref, safe(strings.Join(s.Gains, ", ")))
+			}
+		}
+		return nil
+	}
+	doc.printPlan(c.err)
+	fmt.Fprint(c.err, "Go on? [y/N] ")
+	answer, err := bufio.NewReader(c.in).ReadString('\n')
+	if err != nil && err != io.EOF {
+		return err
+	}
+	switch strings.ToLower(strings.TrimSpace(answer)) {
+	case "y", "yes":
+		return nil
+	}
+	return errDeclined
+}
+
+func (d *changed) printPlan(w io.Writer) {
+	if len(d.Steps) == 0 {
+		fmt.Fprintln(w, "Nothing to do.")
+	}
+	for _, s := range d.Steps {
+		fmt.Fprintf(w, "%-10s %s  %s\n", s.Action, s.Ref, s.versions())
+		if s.Bytes > 0 || s.Disk > 0 {
+			fmt.Fprintf(w, "           to fetch: %s, disk: %s\n", size(s.Bytes), size(s.Disk))
+		}
+		for _, gain := range s.Gains {
+			fmt.Fprintf(w, "           may from now on: %s\n", safe(gain))
+		}
+	}
+	if len(d.Steps) > 1 || d.DryRun {
+		fmt.Fprintf(w, "in all     to fetch: %s in %s, disk: %s\n", size(d.PlannedBytes), count(int64(d.PlannedRequests), "request"), size(d.DiskBytes))
+	}
+	d.printWarnings(w)
+}
+
+func (s stepRow) versions() string {
+	switch {
+	case s.Before == "":
+		return s.Now
+	case s.Now == "" || s.Now == s.Before:
+		return s.Before
+	}
+	return s.Before + " -> " + s.Now
+}
+
+func (d *changed) printResult(w io.Writer) {
+	if len(d.Steps) == 0 {
+		fmt.Fprintf(w, "Nothing to do (%s, %s).\n", count(d.Requests, "request"), size(d.BytesFetched))
+	}
+	for _, s := range d.Steps {
+		fmt.Fprintf(w, "%s %s %s\n", pastTense(s.Action), s.Ref, s.versions())
+	}
+	if d.BytesFetched > 0 && len(d.Steps) > 0 {
+		fmt.Fprintf(w, "%s fetched in %s, %s reused, %.1f s\n", size(d.BytesFetched), count(d.Requests, "request"), size(d.BytesReused), d.Seconds)
+	}
+	d.printWarnings(w)
+}
+
+func (d *changed) printWarnings(w io.Writer) {
+	for _, text := range d.Warnings {
+		fmt.Fprintf(w, "warning: %s\n", safe(text))
+	}
+}
+
+func pastTense(action string) string {
+	switch install.Action(action) {
+	case install.Add:
+		return "Installed"
+	case install.Upgrade:
+		return "Updated"
+	case install.Downgrade:
+		return "Moved back"
+	case install.Remove:
+		return "Removed"
+	}
+	return "Made again"
+}
