@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -66,15 +67,20 @@ func (d Deployment) Hold(ctx context.Context, root *beneath.Dir) (*os.File, erro
 	return d.locked(root, func(f *os.File) error { return lock.Shared(ctx, f) })
 }
 
-// claim gives the deployment's lock, held by nobody else: ErrInUse if it is.
-func (d Deployment) claim(root *beneath.Dir) (*os.File, error) {
-	return d.locked(root, func(f *os.File) error {
+// claim makes sure that nobody holds the deployment, until it is closed: ErrInUse
+// if somebody does. What has no lock cannot be held.
+func (d Deployment) claim(root *beneath.Dir) (io.Closer, error) {
+	f, err := d.locked(root, func(f *os.File) error {
 		held, err := lock.TryExclusive(f)
 		if err == nil && !held {
 			err = fmt.Errorf("%s: %w", d.Folder(), ErrInUse)
 		}
 		return err
 	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return io.NopCloser(nil), nil
+	}
+	return f, err
 }
 
 // locked opens and takes the lock, again if it is another's by then: a
@@ -85,6 +91,9 @@ func (d Deployment) locked(root *beneath.Dir, take func(*os.File) error) (*os.Fi
 	}
 	for {
 		f, err := root.Open(d.Folder() + "/" + lockName)
+		if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) { // what is there is no deployment
+			err = &fs.PathError{Op: "open", Path: d.Folder(), Err: fs.ErrNotExist}
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -173,17 +182,10 @@ func (d Deployment) Place(root *beneath.Dir) error {
 
 func (d Deployment) exchange(root *beneath.Dir) error {
 	claimed, err := d.claim(root)
-	if errors.Is(err, fs.ErrNotExist) { // a deployment without a lock is none of ours
-		return d.swap(root)
-	}
 	if err != nil {
 		return err
 	}
 	defer claimed.Close()
-	return d.swap(root)
-}
-
-func (d Deployment) swap(root *beneath.Dir) error {
 	if err := root.Exchange(d.aside(), d.Folder()); err != nil { // the commit point
 		return err
 	}
@@ -199,12 +201,10 @@ func (d Deployment) Abandon(root *beneath.Dir) { root.RemoveAll(d.aside()) }
 // fs.ErrNotExist if there is none.
 func (d Deployment) Retire(root *beneath.Dir, delete func(name string) error) error {
 	claimed, err := d.claim(root)
-	switch {
-	case err == nil:
-		defer claimed.Close()
-	case !errors.Is(err, fs.ErrNotExist):
+	if err != nil {
 		return err
 	}
+	defer claimed.Close()
 	trash := path.Join(scratch, "trash-"+rand.Text())
 	if err := root.MkdirAll(scratch, 0o755); err != nil {
 		return err

@@ -73,6 +73,11 @@ func (b Backend) Make(ctx context.Context, site deploy.Site, spec deploy.Spec) e
 // isRight tells whether the deployment that is there is the one to be made. A
 // file that is the store's own is as good as the store's.
 func isRight(ctx context.Context, site deploy.Site, spec deploy.Spec) (bool, error) {
+	hold, err := named(spec.Name).Hold(ctx, site.Root)
+	if err != nil {
+		return false, ignoreShape(err)
+	}
+	defer hold.Close()
 	root, err := site.Root.OpenDir(named(spec.Name).Folder() + "/" + treeName)
 	if err != nil {
 		return false, ignoreShape(err)
