@@ -3,8 +3,11 @@ package trust
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -12,6 +15,7 @@ import (
 	"github.com/sigstore/sigstore/pkg/signature"
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 
+	"github.com/larch-project/larch/internal/beneath"
 	"github.com/larch-project/larch/internal/durable"
 )
 
@@ -233,5 +237,28 @@ func (d *draft) write(files []newFile, head []byte) error {
 			return err
 		}
 	}
-	return durable.WriteFile(d.trust, timestampFile, head, 0o644)
+	before, err := d.trust.Lstat(timestampFile)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := durable.WriteFile(d.trust, timestampFile, head, 0o644); err != nil {
+		return err
+	}
+	outdate(d.trust, before.Mtim.Sec)
+	return nil
+}
+
+// outdate sees to it that the new head was changed in a later second than the one
+// before: web servers derive validators from that time, in seconds, and a client
+// that asks whether the head has changed must hear of each. The head is published
+// by then; where its time cannot be set, clients hear of it a little later.
+func outdate(dir *beneath.Dir, before int64) {
+	f, err := dir.Open(timestampFile)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err == nil && info.ModTime().Unix() <= before {
+		os.Chtimes(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), time.Time{}, time.Unix(before+1, 0))
+	}
 }

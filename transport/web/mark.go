@@ -37,12 +37,17 @@ func isETag(s string) bool {
 		opaque[0] == '"' && strings.IndexByte(opaque[1:], '"') == len(opaque)-2
 }
 
-// validator is what callers get.
+// validator is what callers get. A date stands for one content only if the file
+// has not changed in the second in which it was sent: otherwise the same date may
+// come to stand for the next content too, and that would never be fetched.
 func (m mark) validator() string {
-	if m.etag != "" {
+	switch {
+	case m.etag != "":
 		return m.etag
+	case m.settled:
+		return m.modified
 	}
-	return m.modified
+	return ""
 }
 
 // strong is what an If-Range header may hold, or empty. (RFC 9110 §13.1.5)
