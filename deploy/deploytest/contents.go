@@ -3,6 +3,7 @@ package deploytest
 import (
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -16,7 +17,9 @@ import (
 type Contents struct {
 	root  *beneath.Dir
 	links int // how many names one file may get; 0: as many as the file system allows
-	given map[string]int
+
+	mu    sync.Mutex
+	given map[string]int // names, where they are limited
 }
 
 // path is where the content of this digest is.
@@ -70,13 +73,17 @@ func (c *Contents) Open(e *tree.Entry) (*os.File, error) {
 // Link implements deploy.Content.
 func (c *Contents) Link(e *tree.Entry, to *beneath.Dir, name string) error {
 	from := path(e.Digest, e.Executable())
-	if c.links > 0 && c.given[from] >= c.links {
+	if c.links > 0 && !c.allow(from) {
 		return unix.EMLINK
 	}
-	if c.given != nil {
-		c.given[from]++ // limited contents are for one goroutine
-	}
 	return to.Link(c.root, from, name)
+}
+
+func (c *Contents) allow(from string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.given[from]++
+	return c.given[from] <= c.links
 }
 
 // Locate implements deploy.Content.

@@ -485,8 +485,9 @@ func (s suite) manyAtOnce(t *testing.T) {
 	errs := make(chan error, 8)
 	var specs []deploy.Spec
 	for i := range cap(errs) {
-		specs = append(specs, tangled().File("/which", content(fmt.Sprint(i), 100)).spec(t, fmt.Sprint("release", i), contents))
-		go func() { errs <- s.backend.Make(t.Context(), site, specs[i]) }()
+		spec := tangled().File("/which", content(fmt.Sprint(i), 100)).spec(t, fmt.Sprint("release", i), contents)
+		specs = append(specs, spec)
+		go func() { errs <- s.backend.Make(t.Context(), site, spec) }()
 	}
 	for range cap(errs) {
 		if err := <-errs; err != nil {
