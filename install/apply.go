@@ -10,7 +10,6 @@ import (
 
 	"github.com/larch-project/larch/deploy"
 	"github.com/larch-project/larch/release"
-	"github.com/larch-project/larch/repo"
 	"github.com/larch-project/larch/store"
 	"github.com/larch-project/larch/tree"
 )
@@ -94,17 +93,12 @@ func (p *Plan) fetch(ctx context.Context, c *counter) error {
 }
 
 func (p *Plan) fetchStep(ctx context.Context, c *contents, batch *store.Batch, progress *counter) error {
-	t, err := c.transport(ctx)
-	if err != nil {
-		return err
-	}
 	if c.data != nil {
 		if _, err := p.inst.store.PutRelease(c.data); err != nil {
 			return err
 		}
 	}
-	again := func(ctx context.Context) (*repo.Index, error) { return c.index(ctx) }
-	return c.plan.Run(ctx, t, batch, again, progress.add)
+	return c.fetch(ctx, batch, progress.add)
 }
 
 // deploy makes the form on disk of what is new.

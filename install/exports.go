@@ -44,6 +44,7 @@ type Warning struct {
 type exporter struct {
 	inst     *Installation
 	base     *Generation
+	anew     bool // take nothing over
 	warnings []Warning
 }
 
@@ -128,7 +129,7 @@ func (x *exporter) candidates(in Installed, list []Installed) ([]candidate, erro
 // ref with a related id may have given or taken names.
 func (x *exporter) unchanged(in Installed, list []Installed) []candidate {
 	before := x.base.Find(in.Ref)
-	if before == nil || before.Release != in.Release || x.disturbed(in.Ref, list) {
+	if x.anew || before == nil || before.Release != in.Release || x.disturbed(in.Ref, list) {
 		return nil
 	}
 	from := path.Join(generationName(x.base.Number), exportsName)
@@ -178,7 +179,7 @@ func (x *exporter) fresh(in Installed) ([]candidate, error) {
 	var found []candidate
 	if metadata.Command != "" {
 		name := "bin/" + in.Ref.ID
-		found = append(found, x.file(in.Ref, name, 0o755, func() ([]byte, error) {
+		found = append(found, x.file(in.Ref, name, func() ([]byte, error) {
 			return shim(x.inst.root.Path(), in.Ref), nil
 		}))
 	}
@@ -232,7 +233,7 @@ func (x *exporter) exported(ref release.Ref, e *tree.Entry) (candidate, error) {
 	if _, err := read(); err != nil { // judged now, kept in memory only while it is written
 		return candidate{}, err
 	}
-	return x.file(ref, name, 0o644, read), nil
+	return x.file(ref, name, read), nil
 }
 
 // exportKind tells by a name below /export what it may be: how its content is
@@ -256,14 +257,22 @@ func (x *exporter) exportKind(ref release.Ref, name string) (convert func([]byte
 }
 
 // file is a candidate with content of our own making.
-func (x *exporter) file(ref release.Ref, name string, perm fs.FileMode, data func() ([]byte, error)) candidate {
+func (x *exporter) file(ref release.Ref, name string, data func() ([]byte, error)) candidate {
 	return candidate{name, ref, func(exports *beneath.Dir) (digest.Digest, error) {
 		text, err := data()
 		if err != nil {
 			return digest.Digest{}, err
 		}
-		return digest.Of(text), writeFile(exports, name, text, perm)
+		return digest.Of(text), writeFile(exports, name, text, exportMode(name))
 	}}
+}
+
+// exportMode is the mode of an exported file: commands have the run bit.
+func exportMode(name string) fs.FileMode {
+	if strings.HasPrefix(name, "bin/") {
+		return 0o755
+	}
+	return 0o644
 }
 
 // underID tells whether a file's name, without its ending, belongs to an id: it is

@@ -77,7 +77,7 @@ func (c *collection) run(ctx context.Context, keep int) error {
 	if err := c.inst.sweepObjects(); err != nil {
 		return err
 	}
-	return c.inst.root.SyncFS()
+	return c.inst.barrier()
 }
 
 // generations removes all but the current one and those that undo can go back to,
@@ -238,11 +238,21 @@ func (c *collection) objects(ctx context.Context, trees []release.Tree) error {
 	if err != nil {
 		return err
 	}
+	doubtful, err := c.inst.root.Exists(uncleanName)
+	if err != nil {
+		return err
+	}
 	for found, err := range c.inst.store.Walk(ctx) {
 		if err != nil {
 			return err
 		}
-		if found.Digest.IsZero() || needed.has(found.Object) {
+		if found.Digest.IsZero() {
+			continue
+		}
+		if needed.has(found.Object) {
+			if doubtful {
+				c.inst.store.Has(found.Object) // looks, and settles it
+			}
 			continue
 		}
 		c.Objects++

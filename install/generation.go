@@ -1,12 +1,9 @@
 package install
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"path"
 	"slices"
@@ -23,6 +20,7 @@ import (
 
 const (
 	stateName   = "state.json"
+	copyName    = "state.copy" // of the same content: a bad block shall not cost the list
 	exportsName = "exports"
 	refsName    = "refs"
 	asideName   = scratch + "/generation"
@@ -111,42 +109,28 @@ func (g *Generation) Resolve(short string) (*Installed, error) {
 	return g.Find(ref), nil
 }
 
-// encode gives the canonical form of state.json; spec/8-install.md §8.3.
-func (g *Generation) encode() ([]byte, error) {
-	full := *g // empty lists, not null
-	full.Changes = append([]Change{}, g.Changes...)
-	full.Installed = append([]Installed{}, g.Installed...)
-	for n := range full.Installed {
-		full.Installed[n].Exports = append([]Export{}, full.Installed[n].Exports...)
-		full.Installed[n].Requires = append([]release.Ref{}, full.Installed[n].Requires...)
+// encode gives the form of state.json: lists without elements are empty, not null.
+func (g Generation) encode() ([]byte, error) {
+	g.Changes = append([]Change{}, g.Changes...)
+	g.Installed = append([]Installed{}, g.Installed...)
+	for n := range g.Installed {
+		in := &g.Installed[n]
+		in.Exports = append([]Export{}, in.Exports...)
+		in.Requires = append([]release.Ref{}, in.Requires...)
 	}
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	err := e.Encode(full)
-	return b.Bytes(), err
+	return encodeSealed(g)
 }
 
-// decodeGeneration accepts what encode writes and nothing else, so that a
-// damaged byte is noticed wherever it would matter.
+// decodeGeneration reads state.json.
 func decodeGeneration(data []byte) (*Generation, error) {
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.DisallowUnknownFields()
-	g := new(Generation)
-	if err := d.Decode(g); err != nil {
-		return nil, fmt.Errorf("%w: %s: %v", ErrFormat, stateName, err)
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return nil, fmt.Errorf("%w: %s: something follows the end", ErrFormat, stateName)
+	g, err := decodeSealed[Generation](data)
+	if err != nil {
+		return nil, err
 	}
 	if err := g.check(); err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrFormat, stateName, err)
+		return nil, fmt.Errorf("%w: %w", ErrFormat, err)
 	}
-	again, err := g.encode()
-	if err != nil || !bytes.Equal(again, data) {
-		return nil, fmt.Errorf("%w: %s: not in canonical form", ErrFormat, stateName)
-	}
-	return g, nil
+	return &g, nil
 }
 
 func (g *Generation) check() error {
@@ -158,8 +142,13 @@ func (g *Generation) check() error {
 	if !slices.Contains([]Verb{Install, Update, Uninstall, Undo}, g.Verb) || (g.Verb == Undo) != (g.Undone > 0) {
 		return fmt.Errorf("verb %.40q", g.Verb)
 	}
+	if g.Changes == nil || g.Installed == nil {
+		return errors.New("a list is missing")
+	}
 	for n, in := range g.Installed {
 		switch {
+		case in.Exports == nil || in.Requires == nil:
+			return fmt.Errorf("%s: a list is missing", in.Ref)
 		case n > 0 && in.Ref.String() <= g.Installed[n-1].Ref.String():
 			return fmt.Errorf("refs out of order at %s", in.Ref)
 		case in.Release.IsZero():
@@ -226,21 +215,35 @@ func (i *Installation) numbers() ([]int64, error) {
 	return all, err
 }
 
-// read gives one generation; that before the first one has no folder.
+// read gives one generation, from its second copy if the first is damaged; that
+// before the first one has no folder.
 func (i *Installation) read(n int64) (*Generation, error) {
 	if n == 0 {
 		return &Generation{}, nil
 	}
-	data, err := i.root.ReadFile(path.Join(generationName(n), stateName), maxState)
+	g, err := i.readState(n, stateName)
 	if err != nil {
+		if second, secondErr := i.readState(n, copyName); secondErr == nil {
+			return second, nil
+		}
 		return nil, fmt.Errorf("reading generation %d: %w", n, err)
+	}
+	return g, nil
+}
+
+// readState reads one of the two copies of a generation's list.
+func (i *Installation) readState(n int64, name string) (*Generation, error) {
+	name = path.Join(generationName(n), name)
+	data, err := i.root.ReadFile(name, maxState)
+	if err != nil {
+		return nil, err
 	}
 	g, err := decodeGeneration(data)
 	if err == nil && g.Number != n {
-		err = fmt.Errorf("%w: it says that it is generation %d", ErrFormat, g.Number)
+		err = fmt.Errorf("%w: it is that of generation %d", ErrFormat, g.Number)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading generation %d: %w", n, err)
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return g, nil
 }
@@ -342,7 +345,7 @@ func (i *Installation) writeAside(g Generation, export exportWriter) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(aside, stateName, data, 0o644)
+	return errors.Join(writeFile(aside, stateName, data, 0o644), writeFile(aside, copyName, data, 0o644))
 }
 
 // linkRefs makes a link to the deployment of each ref, for people and scripts:
@@ -353,13 +356,16 @@ func linkRefs(aside *beneath.Dir, list []Installed) error {
 		if err := aside.MkdirAll(path.Dir(name), 0o755); err != nil {
 			return err
 		}
-		up := strings.Repeat("../", strings.Count(name, "/")+2) // out of the generation
-		if err := aside.Symlink(up+in.deployment().Folder(), name); err != nil {
+		if err := aside.Symlink(refTarget(in), name); err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+// refTarget leads from the link of a ref, in a generation's folder refs/, to its
+// deployment.
+func refTarget(in Installed) string { return "../../../../../../" + in.deployment().Folder() }
 
 // writeFile makes a new file of exactly this mode; it is durable with the next
 // barrier.

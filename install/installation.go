@@ -29,6 +29,7 @@ const (
 	generations = "generations"
 	remotes     = "remotes"
 	scratch     = "tmp"
+	uncleanName = "unclean" // the store's list of what an interrupted transaction named
 )
 
 // format1 is the content of formatName: the one that this package reads.
@@ -232,7 +233,20 @@ func (i *Installation) prepare() error {
 			return err
 		}
 	}
-	return i.sweep()
+	if err := i.sweep(); err != nil {
+		return err
+	}
+	return i.resume()
+}
+
+// resume takes up the store's transaction if one was interrupted, so that it is
+// ended by this one.
+func (i *Installation) resume() error {
+	interrupted, err := i.root.Exists(uncleanName)
+	if err != nil || !interrupted {
+		return err
+	}
+	return i.store.Begin()
 }
 
 // sweep removes what interrupted changes left, but for contents, which stay of

@@ -10,18 +10,9 @@ import (
 
 	"github.com/larch-project/larch/fetch"
 	"github.com/larch-project/larch/internal/beneath"
-	"github.com/larch-project/larch/repo"
 	"github.com/larch-project/larch/store"
-	"github.com/larch-project/larch/transport"
 	"github.com/larch-project/larch/tree"
 )
-
-// contents is what of a release has to come to this machine, and how.
-type contents struct {
-	*found
-	need *fetch.Need
-	plan *fetch.Plan
-}
 
 // prepare makes the steps that lead from base to after, with exact numbers.
 func (p *Plan) prepare(ctx context.Context, d *draft) error {
@@ -47,7 +38,7 @@ func (p *Plan) prepareStep(ctx context.Context, d *draft, s *Step) (err error) {
 			return err
 		}
 	}
-	s.contents = &contents{found: f}
+	s.contents = &contents{digest: f.digest, release: f.release, data: f.data, remote: f.files}
 	return nil
 }
 
@@ -109,56 +100,24 @@ func indexes(steps []Step) (list []*Step) {
 }
 
 func (p *Plan) locateStep(ctx context.Context, s *Step, have *pending, more bool) error {
-	c := s.contents
-	entries, err := p.tree(ctx, c.found)
+	entries, err := p.tree(ctx, s.contents)
 	if err != nil {
 		return err
 	}
-	if c.need, err = fetch.Survey(ctx, inspected(c.release, entries()), have); err != nil {
+	if err := s.contents.locate(ctx, entries(), have, p.opt.Seeds); err != nil {
 		return err
 	}
-	if len(p.opt.Seeds) > 0 && c.need.Objects > 0 {
-		if err := c.need.Seed(ctx, p.opt.Seeds); err != nil {
-			return err
-		}
-	}
-	var ix *repo.Index
-	if c.need.Objects > 0 {
-		if ix, err = c.index(ctx); err != nil {
-			return err
-		}
-	}
-	if c.plan, err = fetch.NewPlan(c.need, ix); err != nil {
-		return err
-	}
-	s.Bytes, s.Disk = c.plan.Bytes, c.need.Disk
+	s.Bytes, s.Disk = s.contents.plan.Bytes, s.contents.need.Disk
 	if more {
 		return have.note(entries())
 	}
 	return nil
 }
 
-// index fetches the index of the release; a second time it may be another one.
-func (c *contents) index(ctx context.Context) (*repo.Index, error) {
-	t, err := c.files(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return fetch.Index(ctx, t, c.digest, c.release.Tree.Info())
-}
-
-// transport gives the remote's, or nil if nothing is to be fetched.
-func (c *contents) transport(ctx context.Context) (transport.Transport, error) {
-	if c.need.Objects == 0 {
-		return nil, nil
-	}
-	return c.files(ctx)
-}
-
 // tree gives the tree of a release, from the store or fetched: into the store, or
 // for a dry run into a folder that goes with the plan.
-func (p *Plan) tree(ctx context.Context, f *found) (func() iter.Seq2[*tree.Entry, error], error) {
-	info, from := f.release.Tree.Info(), p.inst.store
+func (p *Plan) tree(ctx context.Context, c *contents) (func() iter.Seq2[*tree.Entry, error], error) {
+	info, from := c.release.Tree.Info(), p.inst.store
 	if !from.HasTree(info.Digest, info.Size) {
 		if p.opt.DryRun {
 			var err error
@@ -166,12 +125,12 @@ func (p *Plan) tree(ctx context.Context, f *found) (func() iter.Seq2[*tree.Entry
 				return nil, err
 			}
 		}
-		t, err := f.files(ctx)
+		t, err := c.remote(ctx)
 		if err != nil {
 			return nil, err
 		}
 		if err := fetch.Tree(ctx, t, info, from); err != nil {
-			return nil, fmt.Errorf("remote %q: %w", f.Name, err)
+			return nil, err
 		}
 	}
 	return func() iter.Seq2[*tree.Entry, error] { return from.Tree(info.Digest, info.Size) }, nil

@@ -1,9 +1,7 @@
 package install
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -97,7 +95,7 @@ func (i *Installation) makeRemote(ctx context.Context, aside string, r Remote, b
 	if r.Fingerprint == "" {
 		r.Fingerprint = s.client.Fingerprints()[0]
 	}
-	data, err := r.encode()
+	data, err := encodeSealed(r)
 	if err != nil {
 		return r, err
 	}
@@ -165,35 +163,12 @@ func (i *Installation) remote(name string) (Remote, error) {
 	if err != nil {
 		return Remote{}, err
 	}
-	r, err := decodeRemote(data)
+	r, err := decodeSealed[Remote](data)
 	if err == nil && r.Name != name {
 		err = fmt.Errorf("%w: it is of the remote %.80q", ErrFormat, r.Name)
 	}
 	if err != nil {
 		return r, fmt.Errorf("remote %q: %s: %w", name, remoteName, err)
-	}
-	return r, nil
-}
-
-func (r Remote) encode() ([]byte, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	err := e.Encode(r)
-	if err == nil && b.Len() > maxRemote {
-		err = fmt.Errorf("%w: %d bytes, limit %d", ErrFormat, b.Len(), maxRemote)
-	}
-	return b.Bytes(), err
-}
-
-func decodeRemote(data []byte) (r Remote, err error) {
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&r); err != nil {
-		return r, fmt.Errorf("%w: %v", ErrFormat, err)
-	}
-	if again, err := r.encode(); err != nil || !bytes.Equal(again, data) {
-		return r, fmt.Errorf("%w: not in canonical form", ErrFormat)
 	}
 	return r, nil
 }

@@ -1,0 +1,146 @@
+package install
+
+import (
+	"context"
+	"errors"
+	"os/exec"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/larch-project/larch/trust"
+)
+
+// faultCase is a transaction that is stopped at each of its changes.
+type faultCase struct {
+	name     string
+	old, new string // what is installed before and after
+	do       func(context.Context, *Installation) error
+}
+
+func faultCases() []faultCase {
+	return []faultCase{
+		{"install", "Hello 1.0", "Hello 1.0, More 2", func(ctx context.Context, i *Installation) error {
+			_, err := install(ctx, i, "more")
+			return err
+		}},
+		{"update", "Hello 1.0", "Hello 1.1", func(ctx context.Context, i *Installation) error {
+			_, err := update(ctx, i)
+			return err
+		}},
+		{"uninstall", "Hello 1.0", "", func(ctx context.Context, i *Installation) error {
+			_, err := uninstall(ctx, i, "hello")
+			return err
+		}},
+		{"undo", "Hello 1.0", "Hello 0.9", func(ctx context.Context, i *Installation) error {
+			_, err := i.Undo(ctx)
+			return err
+		}},
+		{"gc", "Hello 1.0", "Hello 1.0", func(ctx context.Context, i *Installation) error {
+			_, err := i.GC(ctx, GCOptions{})
+			return err
+		}},
+	}
+}
+
+// TestFaultAtEveryChange stops transactions before each change that they make to
+// the installation: once, so that what was begun is cleaned up, and for good, as a
+// killed process would. The old state or the new one must be there, whole; the
+// next run must reach the new one and leave nothing over.
+func TestFaultAtEveryChange(t *testing.T) {
+	start := faultWorld(t)
+	for _, c := range faultCases() {
+		t.Run(c.name, func(t *testing.T) {
+			reference := start.copy(t)
+			var count atomic.Int64
+			if err := c.do(t.Context(), reference.faulty(func(string, string) error { count.Add(1); return nil })); err != nil {
+				t.Fatal(err)
+			}
+			reference.expect(c.new)
+			want := reference.collected()
+			for n := range count.Load() {
+				for _, sticky := range []bool{false, true} {
+					faultOnce(t, start.copy(t), c, n, sticky, want)
+				}
+				if t.Failed() {
+					return
+				}
+			}
+			t.Logf("%d changes", count.Load())
+		})
+	}
+}
+
+// faultWorld is a machine with something in its past, and news in its remote.
+func faultWorld(t *testing.T) *machine {
+	p := newPublisher(t, trust.InitOptions{})
+	p.publish(hello, "0.9", program("0.9"))
+	m := newMachine(t)
+	m.trust("example", p)
+	m.install("hello")
+	p.publish(hello, "1.0", program("1.0"))
+	p.publish("app/org.example.More/"+arch+"/stable", "2", program("2"))
+	m.update()
+	p.publish(hello, "1.1", program("1.1"))
+	must[any](t)(nil, m.Refresh(t.Context()))
+	return m
+}
+
+// copy makes a second machine like the first, links and all.
+func (m *machine) copy(t *testing.T) *machine {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "machine")
+	if out, err := exec.Command("cp", "-a", m.dir, dir).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return openMachine(t, dir)
+}
+
+// collected is all that is there when nothing is there that need not be.
+func (m *machine) collected() string {
+	m.t.Helper()
+	must[*Collected](m.t)(m.GC(m.t.Context(), GCOptions{}))
+	return m.listing()
+}
+
+func faultOnce(t *testing.T, m *machine, c faultCase, n int64, sticky bool, want string) {
+	t.Helper()
+	var count atomic.Int64
+	var what string
+	err := c.do(t.Context(), m.faulty(func(op, name string) error {
+		at := count.Add(1) - 1
+		if at == n {
+			what = op + " " + name
+		}
+		if at == n || sticky && at > n {
+			return unix.EIO
+		}
+		return nil
+	}))
+	where := func() { t.Logf("change %d (%s), sticky %v: %v", n, what, sticky, err) }
+	defer func() {
+		if t.Failed() {
+			where()
+		}
+	}()
+	after := openMachine(t, m.dir)
+	have := after.versions()
+	if have != c.old && have != c.new || err == nil && have != c.new {
+		t.Errorf("installed: %q", have)
+	}
+	if err != nil && !errors.Is(err, unix.EIO) && !errors.Is(err, ErrBackend) {
+		t.Errorf("another error: %v", err)
+	}
+	after.expect(have)
+	if have != c.new || c.old == c.new {
+		if err := c.do(t.Context(), after.Installation); err != nil {
+			t.Errorf("the next run: %v", err)
+		}
+	}
+	after.expect(c.new)
+	if have := after.collected(); have != want {
+		t.Errorf("left over:\n%s\nwant:\n%s", have, want)
+	}
+}

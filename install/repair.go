@@ -1,0 +1,204 @@
+package install
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/larch-project/larch/fetch"
+	"github.com/larch-project/larch/internal/inode"
+	"github.com/larch-project/larch/release"
+	"github.com/larch-project/larch/store"
+	"github.com/larch-project/larch/transport"
+)
+
+// Repair is Verify, and then mends what it found: documents and contents are
+// fetched from the remote that they came from, exactly those that are damaged, and
+// take the place of the damaged ones only when they are verified; deployments and
+// exports are made anew from them and exchanged. What cannot be mended is an error,
+// after all else was tried, and stays as it was; a deployment in use is one such,
+// deploy.ErrInUse.
+func (i *Installation) Repair(ctx context.Context) (*Verified, error) {
+	held, err := i.hold(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer held.Close()
+	before, err := i.verify(ctx)
+	if err != nil || len(before.Findings) == 0 {
+		return before, err
+	}
+	if err := i.repair(ctx); err != nil {
+		return before, fmt.Errorf("repairing: %w", err)
+	}
+	after, err := i.verify(ctx)
+	if err == nil {
+		after.Repaired = max(0, len(before.Findings)-len(after.Findings))
+	}
+	return after, err
+}
+
+// repair mends all that generations need.
+func (i *Installation) repair(ctx context.Context) error {
+	all := &sources{inst: i}
+	defer all.Close()
+	errs := []error{i.repairTrust(ctx, all), i.repairForms(ctx)}
+	if err := i.store.Begin(); err != nil {
+		return err
+	}
+	history, err := i.History()
+	if err != nil {
+		return err
+	}
+	done := map[string]bool{}
+	for _, in := range eachOf(history) {
+		if name := in.deployment().Folder(); !done[name] {
+			done[name] = true
+			errs = append(errs, i.repairRelease(ctx, all, in))
+		}
+	}
+	errs = append(errs, i.barrier())
+	for _, g := range history {
+		errs = append(errs, i.repairGeneration(g))
+	}
+	return errors.Join(errs...)
+}
+
+// repairTrust asks remotes anew whose metadata cannot be read.
+func (i *Installation) repairTrust(ctx context.Context, all *sources) error {
+	var errs []error
+	list, err := i.Remotes()
+	for _, r := range list {
+		if err := all.open(ctx, []string{r.Name}); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		if s := all.named(r.Name); s.client.Load(ctx) != nil {
+			errs = append(errs, s.refresh(ctx))
+		}
+	}
+	return errors.Join(append(errs, err)...)
+}
+
+// repairForms gives objects whose content is right their modes and times back.
+func (i *Installation) repairForms(ctx context.Context) error {
+	for found, err := range i.store.Walk(ctx) {
+		if err != nil {
+			return err
+		}
+		if found.Problem == "" || found.Digest.IsZero() || i.store.Verify(found.Object) != nil {
+			continue
+		}
+		if err := i.repairForm(found); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (i *Installation) repairForm(found store.Found) error {
+	f, err := i.root.Open(found.Name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := i.root.Change("chmod", found.Name); err != nil {
+		return err
+	}
+	if err := unix.Fchmod(int(f.Fd()), found.Mode()); err != nil {
+		return err
+	}
+	return inode.SetTime(f, 0, 0)
+}
+
+// repairRelease brings back what one release lacks, and remakes its deployment if
+// that is not right.
+func (i *Installation) repairRelease(ctx context.Context, all *sources, in Installed) error {
+	rel, err := i.repairDocuments(ctx, all, in)
+	if err == nil {
+		err = i.repairContents(ctx, all, in, rel)
+	}
+	if err == nil {
+		err = i.deploy(ctx, in, rel, "")
+	}
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", in.Ref, in.Version, err)
+	}
+	return nil
+}
+
+// origin opens the remote that something came from, which needs no news.
+func (all *sources) origin(ctx context.Context, in Installed) (*source, error) {
+	if err := all.open(ctx, []string{in.Remote}); err != nil {
+		return nil, err
+	}
+	return all.named(in.Remote), nil
+}
+
+// repairDocuments sees to the release document and the tree. The list of what is
+// installed names the one, and that the other, so nothing has to be trusted anew.
+func (i *Installation) repairDocuments(ctx context.Context, all *sources, in Installed) (*release.Release, error) {
+	rel, err := i.document(in.Release)
+	if err != nil {
+		s, err := all.origin(ctx, in)
+		if err != nil {
+			return nil, err
+		}
+		var data []byte
+		if rel, data, err = fetch.Previous(ctx, s.t, in.Release); err != nil {
+			return nil, err
+		}
+		if _, err := i.store.PutRelease(data); err != nil {
+			return nil, err
+		}
+	}
+	info := rel.Tree.Info()
+	if i.store.HasTree(info.Digest, info.Size) {
+		return rel, nil
+	}
+	s, err := all.origin(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	return rel, fetch.Tree(ctx, s.t, info, i.store)
+}
+
+// repairContents fetches objects that are missing or that the store doubts.
+func (i *Installation) repairContents(ctx context.Context, all *sources, in Installed, rel *release.Release) error {
+	c := &contents{digest: in.Release, release: rel, remote: func(ctx context.Context) (transport.Transport, error) {
+		s, err := all.origin(ctx, in)
+		if err != nil {
+			return nil, err
+		}
+		return s.t, nil
+	}}
+	if err := c.locate(ctx, i.store.Tree(rel.Tree.Digest, rel.Tree.Size), i.store, nil); err != nil {
+		return err
+	}
+	batch := i.store.NewBatch(ctx)
+	defer batch.Close()
+	return c.fetch(ctx, batch, func(int64) {})
+}
+
+// repairGeneration makes the folder of a generation anew, if it is not right, and
+// exchanges it in one step.
+func (i *Installation) repairGeneration(g *Generation) error {
+	v := &verification{inst: i}
+	if err := v.generation(g); err != nil || len(v.found) == 0 {
+		return err
+	}
+	x := &exporter{inst: i, base: g, anew: true}
+	err := i.writeAside(*g, x.write)
+	if err == nil {
+		err = i.root.SyncFS()
+	}
+	if err == nil {
+		err = i.root.Exchange(asideName, generationName(g.Number))
+	}
+	if err != nil {
+		return fmt.Errorf("generation %d: %w", g.Number, err)
+	}
+	return i.root.RemoveAll(asideName)
+}
