@@ -209,7 +209,7 @@ func (b *Batch) AddTwin(o Object) error {
 	if err != nil {
 		return err
 	}
-	if err := w.copyFrom(from); err != nil {
+	if err := w.CopyFrom(from); err != nil {
 		w.Abort()
 		return err
 	}

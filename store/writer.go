@@ -143,8 +143,11 @@ func (w *Writer) open() (err error) {
 	return err
 }
 
-// copyFrom stores the content of an open file.
-func (w *Writer) copyFrom(from *os.File) error {
+// CopyFrom stores the content of an open file on this machine, of which it takes
+// no more than the object's size: by sharing blocks where the file system can.
+// What was copied is checked, and not what the file says later. Another content
+// is digest.ErrMismatch, a shorter one io.ErrUnexpectedEOF.
+func (w *Writer) CopyFrom(from *os.File) error {
 	if err := w.change(); err != nil {
 		return w.fail(err)
 	}
