@@ -37,7 +37,7 @@ done`
 
 func TestFilesystems(t *testing.T) {
 	// What is not mentioned must not be visible.
-	for _, c := range []struct{ items, want string }{
+	for i, c := range []struct{ items, want string }{
 		{"", ""},
 		{"home", "Documents/f=rw x/f=rw x/y/f=rw .ssh/f=rw .netrc=rw Musik/f=rw .config/app/f=rw .local/share/f=rw"},
 		{"home:ro", "Documents/f=ro x/f=ro x/y/f=ro .ssh/f=ro .netrc=ro Musik/f=ro .config/app/f=ro .local/share/f=ro"},
@@ -92,7 +92,7 @@ func TestFilesystems(t *testing.T) {
 		{"unknown;host-root;xdg-unknown;xdg-run", ""},
 	} {
 		t.Run(c.items, func(t *testing.T) {
-			everyUser(t, func(t *testing.T, w *world) {
+			oneUser(t, []int{ordinary, 0}[i%2], func(t *testing.T, w *world) {
 				w.furnish()
 				w.metadata = "[Context]\nfilesystems=" + strings.ReplaceAll(c.items, "DIR", w.dir) + "\n"
 				files := []string{

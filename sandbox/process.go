@@ -88,7 +88,7 @@ func (p *process) run(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	code := exitCode(p.cmd.ProcessState)
-	if p.args != nil && code != 0 && !ended(report) {
+	if p.args != nil && p.cmd.ProcessState.Exited() && code != 0 && !ended(report) {
 		return 0, fmt.Errorf("%w: it ended with code %d before the program began%s", ErrUnusable, code, whyNoNamespaces(os.ReadFile))
 	}
 	return code, nil

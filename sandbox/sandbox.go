@@ -57,7 +57,8 @@ type Options struct {
 // program as they are; nothing in App or args can become an option of bubblewrap.
 // The sandbox ends with ctx, and when this process ends. The function that it
 // returns must be called once the command has ended or is not wanted; it is never
-// nil.
+// nil. The kernel ends the sandbox with the thread that started it, not only with
+// the process: a caller that locks goroutines to threads had better use Run.
 //
 // Every file above 2 that this process has open becomes close-on-exec, so that the
 // program has none of them.
@@ -109,6 +110,9 @@ func prepare(ctx context.Context, app App, args []string, opt Options) (*process
 
 // check refuses what no run could mean, and fills in the command.
 func check(app *App, args []string) error {
+	if _, err := release.ParseRef(app.Ref.String()); err != nil {
+		return fmt.Errorf("running: %w", err)
+	}
 	if app.Ref.Kind != release.App {
 		return fmt.Errorf("running %s: %w: only applications are run", app.Ref, ErrNoCommand)
 	}

@@ -113,18 +113,27 @@ const ordinary = 54321
 
 // everyUser runs a test as root and as an ordinary user, or just as who we are.
 func everyUser(t *testing.T, test func(*testing.T, *world)) {
-	needBubblewrap(t)
-	for name, uid := range map[string]int{"root": 0, "user": ordinary} {
-		t.Run(name, func(t *testing.T) {
-			if os.Getuid() != 0 && uid == 0 {
-				t.Skip("needs root")
-			}
-			if os.Getuid() != 0 {
-				uid = os.Getuid()
-			}
-			test(t, newWorld(t, uid))
-		})
+	for _, uid := range []int{0, ordinary} {
+		oneUser(t, uid, test)
 	}
+}
+
+// oneUser runs a test as a user.
+func oneUser(t *testing.T, uid int, test func(*testing.T, *world)) {
+	needBubblewrap(t)
+	name := "user"
+	if uid == 0 {
+		name = "root"
+	}
+	t.Run(name, func(t *testing.T) {
+		if os.Getuid() != 0 && uid == 0 {
+			t.Skip("needs root")
+		}
+		if os.Getuid() != 0 {
+			uid = os.Getuid()
+		}
+		test(t, newWorld(t, uid))
+	})
 }
 
 func needBubblewrap(t *testing.T) {
@@ -245,7 +254,7 @@ func (w *world) command(args ...string) *exec.Cmd {
 		w.t.Fatal(err)
 	}
 	cmd := exec.Command(self())
-	cmd.Env = append(os.Environ(), "SANDBOX_ATTEMPT="+string(text))
+	cmd.Env = append(os.Environ(), "SANDBOX_ATTEMPT="+string(text), "GORACE=atexit_sleep_ms=0")
 	cmd.ExtraFiles = w.extra
 	cmd.Dir = "/"
 	if w.uid != os.Getuid() {

@@ -94,10 +94,7 @@ func (g *Group) raw(key string) (string, bool) {
 // unknown escape is an error that matches ErrFormat.
 func (g *Group) String(key string) (string, error) {
 	raw, _ := g.raw(key)
-	value, rest, err := unescape(raw, false)
-	if err == nil && rest != "" {
-		err = fmt.Errorf("%q after the value", rest)
-	}
+	value, _, err := unescape(raw, false)
 	return value, g.fail(key, err)
 }
 
