@@ -85,7 +85,7 @@ func (b *bubblewrap) executable(p *process, uid int) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	copied, err := memory("bwrap", program)
+	copied, err := memory("bwrap", program, unix.MFD_EXEC)
 	if err != nil {
 		return "", err
 	}

@@ -35,62 +35,65 @@ const accessScript = `for f in "$@"; do
 	else echo "$f ro"; fi
 done`
 
+// filesystems says what a program can do with which files of the home folder, for
+// each value of the permission; what is not mentioned must not be visible.
+var filesystems = []struct{ items, want string }{
+	{"", ""},
+	{"home", "Documents/f=rw x/f=rw x/y/f=rw .ssh/f=rw .netrc=rw Musik/f=rw .config/app/f=rw .local/share/f=rw"},
+	{"home:ro", "Documents/f=ro x/f=ro x/y/f=ro .ssh/f=ro .netrc=ro Musik/f=ro .config/app/f=ro .local/share/f=ro"},
+	{"~", "Documents/f=rw x/f=rw x/y/f=rw .ssh/f=rw .netrc=rw Musik/f=rw .config/app/f=rw .local/share/f=rw"},
+	{"host", "Documents/f=rw x/f=rw x/y/f=rw .ssh/f=rw .netrc=rw Musik/f=rw .config/app/f=rw .local/share/f=rw"},
+	{"host;!home", ""},
+	{"!home;host", ""},
+	{"home;!home", ""},
+	{"!home;home:ro", "Documents/f=ro x/f=ro x/y/f=ro .ssh/f=ro .netrc=ro Musik/f=ro .config/app/f=ro .local/share/f=ro"},
+	{"home;!~/x;!~/.ssh;!~/.netrc", "Documents/f=rw Musik/f=rw .config/app/f=rw .local/share/f=rw"},
+	{"!~/x;home", "Documents/f=rw .ssh/f=rw .netrc=rw Musik/f=rw .config/app/f=rw .local/share/f=rw"},
+	{"home;!~/x;~/x/y", "Documents/f=rw x/y/f=rw .ssh/f=rw .netrc=rw Musik/f=rw .config/app/f=rw .local/share/f=rw"},
+	{"home:ro;~/x;~/x/y:ro", "Documents/f=ro x/f=rw x/y/f=ro .ssh/f=ro .netrc=ro Musik/f=ro .config/app/f=ro .local/share/f=ro"},
+	{"home;!xdg-documents", "x/f=rw x/y/f=rw .ssh/f=rw .netrc=rw Musik/f=rw .config/app/f=rw .local/share/f=rw"},
+	{"~/x/y;~/x:ro", "x/f=ro x/y/f=rw"},
+	{"~/x;!~/x/y", "x/f=rw"},
+	{"!~/x", ""},
+	{"~/x:ro", "x/f=ro x/y/f=ro"},
+	{"~/x/f", "x/f=rw"},
+	{"~/x/f:ro", "x/f=ro"},
+	{"~/missing", ""},
+	{"xdg-documents", "Documents/f=rw"},
+	{"xdg-documents:ro", "Documents/f=ro"},
+	{"xdg-documents;~/Documents:ro", "Documents/f=ro"}, // one folder by two names: the least
+	{"xdg-documents:ro;~/Documents", "Documents/f=ro"},
+	{"xdg-documents;!~/Documents", ""},
+	{"xdg-documents/sub", ""},
+	{"xdg-music", "Musik/f=rw"},
+	{"xdg-videos", ""},    // the user has none: it is the home folder
+	{"xdg-pictures", ""},  // the user's choice is the system's
+	{"xdg-templates", ""}, // a symlink
+	{"xdg-config/app:ro", ".config/app/f=ro"},
+	{"xdg-config", ".config/app/f=rw"},
+	{"xdg-config/larch", ""},
+	{"xdg-data", ".local/share/f=rw"},
+	{"~/.local", ".local/share/f=rw"},
+	{"~/.local/share/larch", ""},
+	{"~/.config/larch;~/.cache/larch:ro", ""},
+	{"~/.var", ""},
+	{"~/.var/app", ""},
+	{"~/.var/app/org.other", ""},
+	{"~/installation", ""},
+	{"DIR/outside", "../outside/f=rw"},
+	{"DIR/outside:ro", "../outside/f=ro"},
+	{"DIR/outside:ro;!DIR/outside/sub", "../outside/f=ro"},
+	{"DIR/home/x", "x/f=rw x/y/f=rw"},
+	{"DIR:ro", "Documents/f=ro x/f=ro x/y/f=ro .ssh/f=ro .netrc=ro Musik/f=ro .config/app/f=ro .local/share/f=ro ../outside/f=ro"},
+	{"DIR:ro;!home", "../outside/f=ro"},
+	{"DIR;~/x:ro;!~/x/y", "Documents/f=rw x/f=ro .ssh/f=rw .netrc=rw Musik/f=rw .config/app/f=rw .local/share/f=rw ../outside/f=rw"},
+	{"~/etclink;~/x/link;~/loop;~/etclink/ssl;~/loop/a", ""},
+	{"/;/etc;/usr;/proc/sys;/app;/run;/dev/shm;/run/user", ""},
+	{"unknown;host-root;xdg-unknown;xdg-run", ""},
+}
+
 func TestFilesystems(t *testing.T) {
-	// What is not mentioned must not be visible.
-	for i, c := range []struct{ items, want string }{
-		{"", ""},
-		{"home", "Documents/f=rw x/f=rw x/y/f=rw .ssh/f=rw .netrc=rw Musik/f=rw .config/app/f=rw .local/share/f=rw"},
-		{"home:ro", "Documents/f=ro x/f=ro x/y/f=ro .ssh/f=ro .netrc=ro Musik/f=ro .config/app/f=ro .local/share/f=ro"},
-		{"~", "Documents/f=rw x/f=rw x/y/f=rw .ssh/f=rw .netrc=rw Musik/f=rw .config/app/f=rw .local/share/f=rw"},
-		{"host", "Documents/f=rw x/f=rw x/y/f=rw .ssh/f=rw .netrc=rw Musik/f=rw .config/app/f=rw .local/share/f=rw"},
-		{"host;!home", ""},
-		{"!home;host", ""},
-		{"home;!home", ""},
-		{"!home;home:ro", "Documents/f=ro x/f=ro x/y/f=ro .ssh/f=ro .netrc=ro Musik/f=ro .config/app/f=ro .local/share/f=ro"},
-		{"home;!~/x;!~/.ssh;!~/.netrc", "Documents/f=rw Musik/f=rw .config/app/f=rw .local/share/f=rw"},
-		{"!~/x;home", "Documents/f=rw .ssh/f=rw .netrc=rw Musik/f=rw .config/app/f=rw .local/share/f=rw"},
-		{"home;!~/x;~/x/y", "Documents/f=rw x/y/f=rw .ssh/f=rw .netrc=rw Musik/f=rw .config/app/f=rw .local/share/f=rw"},
-		{"home:ro;~/x;~/x/y:ro", "Documents/f=ro x/f=rw x/y/f=ro .ssh/f=ro .netrc=ro Musik/f=ro .config/app/f=ro .local/share/f=ro"},
-		{"home;!xdg-documents", "x/f=rw x/y/f=rw .ssh/f=rw .netrc=rw Musik/f=rw .config/app/f=rw .local/share/f=rw"},
-		{"~/x/y;~/x:ro", "x/f=ro x/y/f=rw"},
-		{"~/x;!~/x/y", "x/f=rw"},
-		{"!~/x", ""},
-		{"~/x:ro", "x/f=ro x/y/f=ro"},
-		{"~/x/f", "x/f=rw"},
-		{"~/x/f:ro", "x/f=ro"},
-		{"~/missing", ""},
-		{"xdg-documents", "Documents/f=rw"},
-		{"xdg-documents:ro", "Documents/f=ro"},
-		{"xdg-documents;~/Documents:ro", "Documents/f=ro"}, // one folder by two names: the least
-		{"xdg-documents:ro;~/Documents", "Documents/f=ro"},
-		{"xdg-documents;!~/Documents", ""},
-		{"xdg-documents/sub", ""},
-		{"xdg-music", "Musik/f=rw"},
-		{"xdg-videos", ""},    // the user has none: it is the home folder
-		{"xdg-pictures", ""},  // the user's choice is the system's
-		{"xdg-templates", ""}, // a symlink
-		{"xdg-config/app:ro", ".config/app/f=ro"},
-		{"xdg-config", ".config/app/f=rw"},
-		{"xdg-config/larch", ""},
-		{"xdg-data", ".local/share/f=rw"},
-		{"~/.local", ".local/share/f=rw"},
-		{"~/.local/share/larch", ""},
-		{"~/.config/larch;~/.cache/larch:ro", ""},
-		{"~/.var", ""},
-		{"~/.var/app", ""},
-		{"~/.var/app/org.other", ""},
-		{"~/installation", ""},
-		{"DIR/outside", "../outside/f=rw"},
-		{"DIR/outside:ro", "../outside/f=ro"},
-		{"DIR/outside:ro;!DIR/outside/sub", "../outside/f=ro"},
-		{"DIR/home/x", "x/f=rw x/y/f=rw"},
-		{"DIR:ro", "Documents/f=ro x/f=ro x/y/f=ro .ssh/f=ro .netrc=ro Musik/f=ro .config/app/f=ro .local/share/f=ro ../outside/f=ro"},
-		{"DIR:ro;!home", "../outside/f=ro"},
-		{"DIR;~/x:ro;!~/x/y", "Documents/f=rw x/f=ro .ssh/f=rw .netrc=rw Musik/f=rw .config/app/f=rw .local/share/f=rw ../outside/f=rw"},
-		{"~/etclink;~/x/link;~/loop;~/etclink/ssl;~/loop/a", ""},
-		{"/;/etc;/usr;/proc/sys;/app;/run;/dev/shm;/run/user", ""},
-		{"unknown;host-root;xdg-unknown;xdg-run", ""},
-	} {
+	for i, c := range filesystems {
 		t.Run(c.items, func(t *testing.T) {
 			oneUser(t, []int{ordinary, 0}[i%2], func(t *testing.T, w *world) {
 				w.furnish()

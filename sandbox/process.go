@@ -47,16 +47,20 @@ func (p *process) pass(f *os.File) string {
 
 // passData hands bubblewrap bytes to read.
 func (p *process) passData(name string, data []byte) (string, error) {
-	f, err := memory(name, data)
+	f, err := memory(name, data, 0)
 	if err != nil {
 		return "", err
 	}
 	return p.pass(f), nil
 }
 
-// memory gives a file without a name that holds data, at its beginning.
-func memory(name string, data []byte) (*os.File, error) {
-	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+// memory gives a file without a name that holds data, at its beginning. Flags that
+// an older kernel does not know (those of Linux 6.3) are left out.
+func memory(name string, data []byte, flags int) (*os.File, error) {
+	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING|flags)
+	if err == unix.EINVAL && flags != 0 {
+		fd, err = unix.MemfdCreate(name, unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("memory for %s: %w", name, err)
 	}
