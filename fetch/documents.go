@@ -9,7 +9,6 @@ import (
 
 	"github.com/larch-project/larch/digest"
 	"github.com/larch-project/larch/internal/bounded"
-	"github.com/larch-project/larch/internal/sealed"
 	"github.com/larch-project/larch/release"
 	"github.com/larch-project/larch/repo"
 	"github.com/larch-project/larch/store"
@@ -17,93 +16,111 @@ import (
 	"github.com/larch-project/larch/tree"
 )
 
-// Named is a release document as a signed head names it.
-type Named struct {
-	Digest digest.Digest
-	SHA256 [sha256.Size]byte
-	Length int64
+// Target is a release document as signed metadata names it.
+type Target struct {
+	Digest digest.Digest // its name in the repository
+	SHA256 [32]byte      // of its bytes
+	Length int64         // bytes
 }
 
-// Release fetches a release document and checks it against all that the head
-// says of it.
-func Release(ctx context.Context, t transport.Transport, named Named) (*release.Release, []byte, error) {
-	data, err := document(ctx, t, repo.ReleaseName(named.Digest), min(named.Length, release.MaxSize))
-	if err != nil {
-		return nil, nil, err
+// Release fetches the release document that signed metadata names, and gives it
+// together with its bytes. A document with another length or another of both
+// hashes matches digest.ErrMismatch. That its ref is the one that was asked for
+// is for the caller to check.
+func Release(ctx context.Context, t transport.Transport, target Target) (*release.Release, []byte, error) {
+	data, err := releaseBytes(ctx, t, target.Digest, min(target.Length, release.MaxSize))
+	if err == nil && (int64(len(data)) != target.Length || sha256.Sum256(data) != target.SHA256) {
+		err = fmt.Errorf("%w: signed metadata describes another document", digest.ErrMismatch)
 	}
-	if int64(len(data)) != named.Length || sha256.Sum256(data) != named.SHA256 {
-		return nil, nil, fmt.Errorf("%s: it is not what the signed head names: %w", repo.ReleaseName(named.Digest), digest.ErrMismatch)
-	}
-	return decode(data, named.Digest)
+	return decodeRelease(target.Digest, data, err)
 }
 
-// Previous fetches a release document that a later one names.
+// Previous fetches an earlier release, which a release names by its digest alone.
+// Another document matches digest.ErrMismatch.
 func Previous(ctx context.Context, t transport.Transport, d digest.Digest) (*release.Release, []byte, error) {
-	data, err := document(ctx, t, repo.ReleaseName(d), release.MaxSize)
-	if err != nil {
-		return nil, nil, err
-	}
-	return decode(data, d)
+	data, err := releaseBytes(ctx, t, d, release.MaxSize)
+	return decodeRelease(d, data, err)
 }
 
-func decode(data []byte, d digest.Digest) (*release.Release, []byte, error) {
-	if have := digest.Of(data); have != d {
-		size := int64(len(data))
-		return nil, nil, fmt.Errorf("%s: %w", repo.ReleaseName(d), &digest.MismatchError{Want: d, Have: have, WantSize: size, HaveSize: size})
-	}
-	rel, err := release.Decode(data)
-	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", repo.ReleaseName(d), err)
-	}
-	return rel, data, nil
-}
-
-// document fetches a file of at most limit bytes.
-func document(ctx context.Context, t transport.Transport, name string, limit int64) ([]byte, error) {
-	answer, err := t.Fetch(ctx, transport.Request{Name: name})
+// releaseBytes fetches a document of at most limit bytes and compares it with its
+// digest.
+func releaseBytes(ctx context.Context, t transport.Transport, d digest.Digest, limit int64) ([]byte, error) {
+	res, err := t.Fetch(ctx, transport.Request{Name: repo.ReleaseName(d)})
 	if err != nil {
 		return nil, err
 	}
-	defer answer.Body.Close()
-	data, err := bounded.ReadAll(answer.Body, limit)
-	if err != nil {
-		return nil, fmt.Errorf("fetching %s: %w", name, err)
+	defer res.Body.Close()
+	data, err := bounded.ReadAll(res.Body, limit)
+	switch {
+	case errors.Is(err, bounded.ErrTooLarge):
+		return nil, &digest.MismatchError{Want: d, WantSize: limit, HaveSize: limit + 1}
+	case err != nil:
+		return nil, err
+	}
+	if have := digest.Of(data); have != d {
+		size := int64(len(data))
+		return nil, &digest.MismatchError{Want: d, Have: have, WantSize: size, HaveSize: size}
 	}
 	return data, nil
 }
 
-// Tree fetches the text of a tree into the store, unless it is there.
-func Tree(ctx context.Context, t transport.Transport, info tree.Info, to *store.Store) error {
-	if to.HasTree(info.Digest, info.Size) {
-		return nil
+func decodeRelease(d digest.Digest, data []byte, err error) (*release.Release, []byte, error) {
+	var rel *release.Release
+	if err == nil {
+		rel, err = release.Decode(data)
 	}
-	name := repo.TreeName(info.Digest)
-	answer, err := t.Fetch(ctx, transport.Request{Name: name})
 	if err != nil {
-		return err
+		return nil, nil, fmt.Errorf("release %s: %w", d.Short(), err)
 	}
-	defer answer.Body.Close()
-	if err := to.PutTree(ctx, answer.Body, info); err != nil {
-		return fmt.Errorf("fetching %s: %w", name, err)
-	}
-	return nil
+	return rel, data, nil
 }
 
-// Index fetches the index of a release. It is a hint: see repo.Index.
-func Index(ctx context.Context, t transport.Transport, d digest.Digest, of release.Tree) (*repo.Index, error) {
-	name := repo.IndexName(d)
-	answer, err := t.Fetch(ctx, transport.Request{Name: name})
+// Tree sees to it that the store has the text of a tree: it asks for nothing if
+// the store has it, whole. Another text matches digest.ErrMismatch, and is not
+// kept.
+func Tree(ctx context.Context, t transport.Transport, info tree.Info, st *store.Store) error {
+	if st.HasTree(info.Digest, info.Size) {
+		return nil
+	}
+	res, err := t.Fetch(ctx, transport.Request{Name: repo.TreeName(info.Digest)})
+	if err != nil {
+		return fmt.Errorf("tree %s: %w", info.Digest.Short(), err)
+	}
+	defer res.Body.Close()
+	return st.PutTree(ctx, res.Body, info)
+}
+
+// Index fetches the index of a release, which has this tree. It is untrusted, and
+// bounded by the size of the tree. One of another form matches repo.ErrIndex.
+func Index(ctx context.Context, t transport.Transport, rel digest.Digest, info tree.Info) (*repo.Index, error) {
+	ix, err := index(ctx, t, rel, info)
+	if err != nil {
+		return nil, fmt.Errorf("index of release %s: %w", rel.Short(), err)
+	}
+	return ix, nil
+}
+
+func index(ctx context.Context, t transport.Transport, rel digest.Digest, info tree.Info) (*repo.Index, error) {
+	res, err := t.Fetch(ctx, transport.Request{Name: repo.IndexName(rel)})
 	if err != nil {
 		return nil, err
 	}
-	defer answer.Body.Close()
-	stored := repo.MaxIndexSize(of.Files, of.Bytes) + 1<<16 // incompressible, with frame headers
-	ix, err := repo.ReadSealedIndex(bounded.Reader(io.Reader(answer.Body), stored), of.Files, of.Bytes)
-	if errors.Is(err, sealed.ErrBroken) {
-		err = fmt.Errorf("%w: %w", repo.ErrIndex, err)
-	}
+	defer res.Body.Close()
+	ix, err := repo.ReadSealedIndex(limited(res.Body, info), info.Files, info.Bytes)
 	if err != nil {
-		return nil, fmt.Errorf("fetching %s: %w", name, err)
+		return nil, err
+	}
+	for _, p := range ix.Packs {
+		if p.Size > repo.MaxPack {
+			return nil, fmt.Errorf("%w: a pack of %d bytes, limit %d", repo.ErrIndex, p.Size, repo.MaxPack)
+		}
 	}
 	return ix, nil
+}
+
+// limited bounds what is read of an index before decompression, since a stream of
+// frames without content would have no end.
+func limited(r io.Reader, info tree.Info) io.Reader {
+	size := repo.MaxIndexSize(info.Files, info.Bytes)
+	return bounded.Reader(r, size+size/64+64<<10)
 }

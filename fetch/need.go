@@ -3,121 +3,138 @@ package fetch
 import (
 	"context"
 	"iter"
+	"runtime"
 
-	"github.com/larch-project/larch/digest"
+	"golang.org/x/sync/errgroup"
+
 	"github.com/larch-project/larch/store"
 	"github.com/larch-project/larch/tree"
 )
 
-// content is one distinct content of a tree, and what of it this machine lacks.
-type content struct {
-	digest digest.Digest
-	size   int64
-	seed   int32 // number of the local file that has it, from 1; 0 if there is none
-	forms  forms // that the tree has
-	lacks  forms // that the store does not have, nor the twin of
-	twins  forms // that the store can make of the twin
-}
-
-// forms is a set of the two forms of an object: with the run bit and without.
-type forms uint8
-
-const (
-	plain forms = 1 << iota
-	executable
-)
-
-func formOf(e *tree.Entry) forms {
-	if e.Executable() {
-		return executable
-	}
-	return plain
-}
-
-// objects gives the objects of a set of forms.
-func (c *content) objects(f forms) (list []store.Object) {
-	if f&plain != 0 {
-		list = append(list, store.Object{Digest: c.digest, Size: c.size})
-	}
-	if f&executable != 0 {
-		list = append(list, store.Object{Digest: c.digest, Size: c.size, Executable: true})
-	}
-	return list
+// Have tells whether an object is on this machine, or will be before it is
+// needed: a store does, and a Need that will have been met by then.
+type Have interface {
+	Has(store.Object) bool
 }
 
 // Need is what a tree needs and what of it is missing on this machine. It is made
-// without the network.
+// without the network, and takes some fifty bytes for each distinct content.
 type Need struct {
-	contents []content // distinct, in the order of an index
-	seeds    []string  // local files that have some of them
+	contents *contents
+	seeds    seeds
 
 	Objects int64 // contents to fetch
 	Bytes   int64 // in them, before compression
 	Reused  int64 // bytes of contents that are on this machine already
-	Disk    int64 // bytes that the store will grow by
+	Disk    int64 // bytes that the store will grow by, in blocks of 4 KiB
 }
 
-// Survey compares the contents of a tree with the store.
-func Survey(ctx context.Context, entries iter.Seq2[*tree.Entry, error], have *store.Store) (*Need, error) {
-	n := &Need{}
-	numbers := map[digest.Digest]int32{}
+// block is what the disk use of a file is a multiple of, in bytes.
+const block = 4096
+
+// Survey compares the contents of a tree with what is here. The tree is one that
+// was verified: its size bounds the memory that this takes.
+func Survey(ctx context.Context, entries iter.Seq2[*tree.Entry, error], have Have) (*Need, error) {
+	n := &Need{contents: newContents()}
 	for e, err := range entries {
 		if err == nil {
 			err = ctx.Err()
 		}
+		if err == nil {
+			err = n.contents.want(e)
+		}
 		if err != nil {
 			return nil, err
 		}
-		if e.Kind != tree.Regular || e.Size <= tree.InlineMax {
-			continue
-		}
-		i, again := numbers[e.Digest]
-		if !again {
-			i = int32(len(n.contents))
-			numbers[e.Digest] = i
-			n.contents = append(n.contents, content{digest: e.Digest, size: e.Size})
-		}
-		n.contents[i].forms |= formOf(e)
 	}
-	for i := range n.contents {
-		n.compare(&n.contents[i], have)
+	if err := n.contents.compare(ctx, have); err != nil {
+		return nil, err
 	}
+	n.count()
 	return n, nil
 }
 
-func (n *Need) compare(c *content, have *store.Store) {
-	var there forms
-	for _, o := range c.objects(c.forms) {
-		if have.Has(o) {
-			if o.Executable {
-				there |= executable
-			} else {
-				there |= plain
-			}
+// Has tells whether an object will be in the store once this need is met: whether
+// the tree needs it.
+func (n *Need) Has(o store.Object) bool {
+	i := n.contents.find(o.Digest)
+	return i >= 0 && n.contents.size(i) == o.Size && *n.contents.mark(i)&wantOf(o.Executable) != 0
+}
+
+// count fills in the totals.
+func (n *Need) count() {
+	n.Objects, n.Bytes, n.Reused, n.Disk = 0, 0, 0, 0
+	for i := range n.contents.count {
+		m, size := *n.contents.mark(i), n.contents.size(i)
+		if m.byNetwork() {
+			n.Objects++
+			n.Bytes += size
+		} else {
+			n.Reused += size
 		}
-	}
-	missing := c.forms &^ there
-	switch {
-	case missing == 0:
-		n.Reused += c.size
-	case there != 0 || c.other(have):
-		c.twins = missing
-		n.Reused += c.size
-		n.Disk += c.size
-	default:
-		c.lacks = missing
-		n.Objects++
-		n.Bytes += c.size
-		n.Disk += c.size * int64(len(c.objects(missing)))
+		for range n.contents.lacking(i) {
+			n.Disk += (size + block - 1) / block * block
+		}
 	}
 }
 
-// other tells whether the store has the content in a form that the tree has not.
-func (c *content) other(have *store.Store) bool {
-	for _, o := range c.objects((plain | executable) &^ c.forms) {
-		if have.Has(o) {
-			return true
+// want notes that an entry's content is needed.
+func (c *contents) want(e *tree.Entry) error {
+	if e.Kind != tree.Regular || e.Size <= tree.InlineMax {
+		return nil
+	}
+	n, err := c.add(e.Digest, e.Size)
+	if err == nil {
+		*c.mark(n) |= wantOf(e.Executable())
+	}
+	return err
+}
+
+// compare marks what is here.
+func (c *contents) compare(ctx context.Context, have Have) error {
+	return c.parallel(ctx, func(_ context.Context, n int32) error {
+		c.look(n, have)
+		return nil
+	})
+}
+
+// parallel calls do for each content, on all cores, until one fails.
+func (c *contents) parallel(ctx context.Context, do func(context.Context, int32) error) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for start := int32(0); start < c.count && ctx.Err() == nil; start += pageSize {
+		group.Go(func() error {
+			for n := start; n < min(start+pageSize, c.count); n++ {
+				if ctx.Err() != nil {
+					return context.Cause(ctx)
+				}
+				if err := do(ctx, n); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	return context.Cause(ctx)
+}
+
+// look marks the forms of one content that are here: those that are wanted, and
+// the other one if it could be copied.
+func (c *contents) look(n int32, have Have) {
+	m := c.mark(n)
+	for _, executable := range [...]bool{false, true} {
+		if *m&wantOf(executable) != 0 && have.Has(c.object(n, executable)) {
+			*m |= haveOf(executable)
 		}
 	}
-	return false
+	if *m&had != 0 || *m&wanted == wanted {
+		return
+	}
+	unwanted := *m&wantPlain != 0
+	if have.Has(c.object(n, unwanted)) {
+		*m |= haveOf(unwanted)
+	}
 }

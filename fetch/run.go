@@ -3,15 +3,13 @@ package fetch
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"io/fs"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 
 	"github.com/klauspost/compress/zstd"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/larch-project/larch/digest"
 	"github.com/larch-project/larch/repo"
@@ -19,285 +17,163 @@ import (
 	"github.com/larch-project/larch/transport"
 )
 
-// parallel is how many requests are under way at most.
-const parallel = 8
+// Again gives the index anew: of a repository that was repacked meanwhile, or
+// where none was needed before.
+type Again func(context.Context) (*repo.Index, error)
 
-// run is one pass over a plan.
-type run struct {
-	plan     *Plan
-	from     transport.Transport
-	to       *store.Batch
-	progress func(int64)
-	decoders chan *decoder
-
-	done  []atomic.Bool // jobs
-	packs []sync.Mutex  // held while a pack is read whole
-
-	mu    sync.Mutex
-	large map[int32]*large
-}
-
-// decoder decompresses frames, one at a time.
-type decoder struct {
-	zstd *zstd.Decoder
-	raw  []byte
-}
-
-// large is a content that arrives in several frames.
-type large struct {
-	writers []*store.Writer
-	left    atomic.Int32
-	failed  atomic.Bool
-}
-
-func newRun(p *Plan, t transport.Transport, to *store.Batch, progress func(int64)) (*run, error) {
-	r := &run{plan: p, from: t, to: to, progress: progress, large: map[int32]*large{}}
-	r.done = make([]atomic.Bool, len(p.jobs))
-	r.packs = make([]sync.Mutex, len(p.index.Packs))
-	r.decoders = make(chan *decoder, runtime.GOMAXPROCS(0))
-	for range cap(r.decoders) {
-		z, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecodeAllCapLimit(true), zstd.WithDecoderMaxMemory(repo.FrameSize))
-		if err != nil {
-			return nil, err
-		}
-		r.decoders <- &decoder{zstd: z, raw: make([]byte, 0, repo.FrameSize)}
-	}
-	return r, nil
-}
-
-func (r *run) close() {
-	for range cap(r.decoders) {
-		(<-r.decoders).zstd.Close()
-	}
-	for _, l := range r.large {
-		for _, w := range l.writers {
-			w.Abort()
-		}
-	}
-}
-
-// fetch does all segments. A segment that fails does not keep others from what is
-// under way; the first error is returned.
-func (r *run) fetch(ctx context.Context) error {
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(parallel)
-	for _, s := range r.plan.todo {
-		if ctx.Err() != nil {
-			break
-		}
-		group.Go(func() error { return r.segment(ctx, s) })
-	}
-	return group.Wait()
-}
-
-// segment fetches one stretch of a pack.
-func (r *run) segment(ctx context.Context, s segment) error {
-	if ctx.Err() != nil || r.finished(s) {
-		return context.Cause(ctx)
-	}
-	begin, length := r.plan.jobs[s.first].frame.Offset, r.plan.length(s)
-	pack := r.plan.jobs[s.first].frame.Pack
-	name := repo.PackName(r.plan.index.Packs[pack].Digest)
-	answer, err := r.from.Fetch(ctx, transport.Request{Name: name, Offset: begin, Length: length})
+// Run brings what is missing into a batch and flushes it. It is called once.
+//
+// Whatever goes wrong, and when ctx ends, contents that arrived whole are kept. A
+// frame that is wrong is fetched once more when the rest is there; a pack that is
+// missing has the index read again, once. What remains wrong is a *DamageError.
+// A local file or an object that is not what it was is not an error: the content
+// is fetched instead, through t, which may be nil if nothing else is.
+//
+// progress is called with the number of bytes that came since the last call, from
+// several goroutines; together they are never more than p.Bytes.
+func (p *Plan) Run(ctx context.Context, t transport.Transport, to *store.Batch, again Again, progress func(int64)) error {
+	r, err := newRun(p, t, to, again, progress)
 	if err != nil {
 		return err
 	}
-	defer answer.Body.Close()
-	if answer.Offset == begin {
-		return r.read(answer.Body, name, begin, s)
-	}
-	// The server has no ranges: what comes is the whole pack. Whoever is first
-	// takes all that is wanted of it.
-	r.packs[pack].Lock()
-	defer r.packs[pack].Unlock()
-	if r.finished(s) {
-		return nil
-	}
-	whole := segment{s.first, s.end}
-	for whole.first > 0 && r.plan.jobs[whole.first-1].frame.Pack == pack {
-		whole.first--
-	}
-	for whole.end < len(r.plan.jobs) && r.plan.jobs[whole.end].frame.Pack == pack {
-		whole.end++
-	}
-	return r.read(answer.Body, name, 0, whole)
-}
-
-func (r *run) finished(s segment) bool {
-	for i := s.first; i < s.end; i++ {
-		if !r.done[i].Load() {
-			return false
-		}
-	}
-	return true
-}
-
-// read takes the frames of a segment from a body that begins at an offset of the
-// pack.
-func (r *run) read(body io.Reader, name string, at int64, s segment) error {
-	stored := storedBuffers.Get().(*[]byte)
-	defer storedBuffers.Put(stored)
-	for i := s.first; i < s.end; i++ {
-		j := &r.plan.jobs[i]
-		if _, err := io.CopyN(io.Discard, body, j.frame.Offset-at); err != nil {
-			return fmt.Errorf("reading %s: %w", name, short(err))
-		}
-		if cap(*stored) < int(j.frame.Length) {
-			*stored = make([]byte, j.frame.Length)
-		}
-		p := (*stored)[:j.frame.Length]
-		if _, err := io.ReadFull(body, p); err != nil {
-			return fmt.Errorf("reading %s: %w", name, short(err))
-		}
-		r.progress(j.frame.End() - at)
-		at = j.frame.End()
-		if r.done[i].Swap(true) {
-			continue
-		}
-		if err := r.unpack(j, p); err != nil {
-			return fmt.Errorf("%s, frame at %d: %w", name, j.frame.Offset, err)
-		}
-	}
-	return nil
-}
-
-var storedBuffers = sync.Pool{New: func() any { p := make([]byte, 0, 128<<10); return &p }}
-
-// short makes an early end an error of its own.
-func short(err error) error {
-	if err == io.EOF {
-		return io.ErrUnexpectedEOF
+	err = r.all(ctx)
+	r.close()
+	if flushed := to.Flush(context.WithoutCancel(ctx)); err == nil {
+		err = flushed
 	}
 	return err
 }
 
-// unpack decompresses a frame and stores what is wanted of it.
-func (r *run) unpack(j *job, stored []byte) error {
-	d := <-r.decoders
-	defer func() { r.decoders <- d }()
-	data, err := d.zstd.DecodeAll(stored, d.raw[:0:j.frame.Raw])
-	if err != nil || len(data) != int(j.frame.Raw) {
-		return fmt.Errorf("frame is damaged: %w", digest.ErrMismatch)
+// run is a plan being carried out.
+type run struct {
+	*Plan
+	from     transport.Transport
+	to       *store.Batch
+	again    Again
+	progress func(int64)
+	expected atomic.Int64 // bytes that progress has not told yet
+
+	codec  *zstd.Decoder
+	spare  sync.Pool   // of *frame
+	failed atomic.Bool // something on this machine was not what it should be
+
+	mu    sync.Mutex
+	begun map[int32]*partial // contents of several frames that are not complete
+}
+
+func newRun(p *Plan, t transport.Transport, to *store.Batch, again Again, progress func(int64)) (*run, error) {
+	codec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(runtime.GOMAXPROCS(0)), zstd.WithDecoderLowmem(true),
+		zstd.WithDecodeAllCapLimit(true), zstd.WithDecoderMaxMemory(repo.FrameSize))
+	if err != nil {
+		return nil, err
 	}
-	for _, p := range j.pieces {
-		if err := r.keep(p, data); err != nil {
+	r := &run{Plan: p, from: t, to: to, again: again, progress: progress, codec: codec, begun: map[int32]*partial{}}
+	r.expected.Store(p.Bytes)
+	r.spare.New = func() any { return new(frame) }
+	return r, nil
+}
+
+func (r *run) close() {
+	r.codec.Close()
+	r.abandon()
+}
+
+// all takes what is on this machine, then what is not.
+func (r *run) all(ctx context.Context) error {
+	if err := r.local(ctx); err != nil {
+		return err
+	}
+	if r.failed.Load() {
+		if err := r.relocate(ctx); err != nil {
 			return err
 		}
 	}
-	return nil
+	return r.remote(ctx)
 }
 
-// keep stores one piece.
-func (r *run) keep(p piece, data []byte) error {
-	c := &r.plan.need.contents[p.content]
-	if int64(p.start)+c.size <= int64(len(data)) {
-		return r.keepWhole(c, data[p.start:int64(p.start)+c.size])
+// local copies twins and seeds.
+func (r *run) local(ctx context.Context) error {
+	contents := r.need.contents
+	return contents.parallel(ctx, func(ctx context.Context, n int32) error {
+		m := contents.mark(n)
+		twin := m.byTwin()
+		if !twin && !m.bySeed() {
+			return nil
+		}
+		for _, o := range contents.lacking(n) {
+			if err := r.copy(n, o, twin); err != nil {
+				if ctx.Err() != nil || storeFailed(err) {
+					return err
+				}
+				*m |= remote
+				r.failed.Store(true)
+				return nil
+			}
+			*m |= haveOf(o.Executable)
+		}
+		return nil
+	})
+}
+
+func (r *run) copy(n int32, o store.Object, twin bool) error {
+	if twin {
+		return r.to.AddTwin(o)
 	}
-	l, err := r.open(p.content)
+	return copySeed(r.need.seeds.path(n), o, r.to)
+}
+
+// remote fetches the rest: once, and what failed then once more.
+func (r *run) remote(ctx context.Context) error {
+	for repeated, relocated := false, false; ; {
+		err := r.round(ctx)
+		var damage *DamageError
+		switch {
+		case !errors.As(err, &damage):
+			return err
+		case errors.Is(damage, fs.ErrNotExist) && !relocated:
+			relocated = true
+			if again := r.relocate(ctx); again != nil {
+				return errors.Join(err, again)
+			}
+		case errors.Is(damage, digest.ErrMismatch) && !repeated:
+			repeated = true
+			if err := r.repeat(); err != nil {
+				return err
+			}
+		default:
+			return err
+		}
+	}
+}
+
+// errOffline says that something has to be fetched that the plan had not to.
+var errOffline = errors.New("what was to be copied on this machine is damaged or gone; try again")
+
+// relocate plans what is left by a new index.
+func (r *run) relocate(ctx context.Context) error {
+	if r.from == nil || r.again == nil {
+		return errOffline
+	}
+	ix, err := r.again(ctx)
 	if err != nil {
 		return err
 	}
-	offset := int64(p.part) * repo.FrameSize
-	data = data[:min(int64(len(data)), c.size-offset)]
-	for _, w := range l.writers {
-		if _, err := w.WriteAt(data, offset); err != nil {
-			return err
-		}
-	}
-	if l.left.Add(-1) > 0 {
-		return nil
-	}
-	return r.commit(c, l.writers)
+	r.abandon()
+	return r.locate(ix)
 }
 
-func (r *run) keepWhole(c *content, data []byte) error {
-	for _, o := range c.objects(c.lacks) {
-		w, err := r.to.Create(o)
-		if err != nil {
-			return err
-		}
-		if _, err := w.Write(data); err != nil {
-			w.Abort()
-			return err
-		}
-		if err := w.Commit(); err != nil {
-			return err
-		}
-	}
-	c.lacks = 0
-	return nil
+// repeat plans what is left by the same index.
+func (r *run) repeat() error {
+	r.pieces = slices.DeleteFunc(r.pieces, r.kept)
+	return r.cut()
 }
 
-func (r *run) commit(c *content, writers []*store.Writer) error {
-	for _, w := range writers {
-		if err := w.Commit(); err != nil {
-			return err
-		}
+// tell reports progress; what is fetched twice counts once.
+func (r *run) tell(n int64) {
+	if left := r.expected.Add(-n); left < 0 {
+		n += max(left, -n)
 	}
-	c.lacks = 0
-	return nil
-}
-
-// open gives the writers of a large content.
-func (r *run) open(n int32) (*large, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if l := r.large[n]; l != nil {
-		return l, nil
+	if n > 0 {
+		r.progress(n)
 	}
-	c := &r.plan.need.contents[n]
-	l := &large{}
-	l.left.Store(int32((c.size + repo.FrameSize - 1) / repo.FrameSize))
-	for _, o := range c.objects(c.lacks) {
-		w, err := r.to.Create(o)
-		if err != nil {
-			return nil, err
-		}
-		l.writers = append(l.writers, w)
-	}
-	r.large[n] = l
-	return l, nil
-}
-
-// Again gives the index anew: of a repository that was repacked meanwhile.
-type Again func(context.Context) (*repo.Index, error)
-
-// Run brings what is missing into a batch and flushes it. Whatever goes wrong,
-// contents that arrived whole are kept. Wrong bytes, and a pack that is not there
-// any more, are tried once more, by the index that again gives. progress is called
-// with the number of bytes that came since the last call, from several goroutines.
-func (p *Plan) Run(ctx context.Context, t transport.Transport, to *store.Batch, again Again, progress func(int64)) error {
-	if err := p.local(ctx, to); err != nil {
-		return errors.Join(err, to.Flush(context.WithoutCancel(ctx)))
-	}
-	err := p.pass(ctx, t, to, progress)
-	if err == nil && !p.need.left() {
-		return nil
-	}
-	if err != nil && (ctx.Err() != nil || !errors.Is(err, digest.ErrMismatch) && !errors.Is(err, fs.ErrNotExist)) {
-		return err
-	}
-	ix, indexErr := again(ctx)
-	if indexErr != nil {
-		return errors.Join(err, indexErr)
-	}
-	rest, planErr := NewPlan(p.need, ix)
-	if planErr != nil {
-		return errors.Join(err, planErr)
-	}
-	return rest.pass(ctx, t, to, func(int64) {})
-}
-
-// pass fetches all that the plan has left.
-func (p *Plan) pass(ctx context.Context, t transport.Transport, to *store.Batch, progress func(int64)) error {
-	if len(p.todo) == 0 {
-		return to.Flush(ctx)
-	}
-	r, err := newRun(p, t, to, progress)
-	if err != nil {
-		return err
-	}
-	err = r.fetch(ctx)
-	r.close()
-	return errors.Join(err, to.Flush(context.WithoutCancel(ctx)))
 }

@@ -5,68 +5,133 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/larch-project/larch/digest"
+	"github.com/larch-project/larch/internal/pipeline"
 	"github.com/larch-project/larch/store"
 )
 
-// Seed looks for contents that are missing in local folders. Files of a size that
-// is wanted are read and named; what is found is not fetched but copied, and
-// checked again then. Folders are walked without following links; files that
-// cannot be read are passed over.
+// seeds are local files that have contents which are wanted.
+type seeds struct {
+	folders []string
+	files   []seedFile // by content
+}
+
+type seedFile struct {
+	content, folder int32
+	name            string
+}
+
+// Seed looks for what is missing in local folders. Files of a size that is wanted
+// are read and named, on all cores; what is found will be copied, and checked
+// again then. Links are not followed; what cannot be read is passed over, but it
+// is an error if a folder itself cannot.
 func (n *Need) Seed(ctx context.Context, dirs []string) error {
-	wanted := map[digest.Digest]int32{}
-	sizes := map[int64]bool{}
-	for i := range n.contents {
-		if c := &n.contents[i]; c.lacks != 0 {
-			wanted[c.digest] = int32(i)
-			sizes[c.size] = true
-		}
-	}
+	sizes := n.sizes()
 	for _, dir := range dirs {
-		err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-			if path == dir && err != nil {
+		found := pipeline.Ordered(ctx, runtime.GOMAXPROCS(0), candidates(ctx, dir, sizes), n.nameSeed)
+		for f, err := range found {
+			if err != nil {
 				return err
 			}
-			if ctx.Err() != nil {
+			n.takeSeed(f)
+		}
+	}
+	slices.SortFunc(n.seeds.files, func(a, b seedFile) int { return int(a.content) - int(b.content) })
+	n.count()
+	return nil
+}
+
+// sizes gives the sizes of what has to be fetched, sorted.
+func (n *Need) sizes() []int64 {
+	var sizes []int64
+	for i := range n.contents.count {
+		if n.contents.mark(i).byNetwork() {
+			sizes = append(sizes, n.contents.size(i))
+		}
+	}
+	slices.Sort(sizes)
+	return slices.Compact(sizes)
+}
+
+// candidates gives the regular files below a folder that have one of these sizes.
+func candidates(ctx context.Context, dir string, sizes []int64) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+			switch {
+			case ctx.Err() != nil:
 				return context.Cause(ctx)
-			}
-			if err != nil || !d.Type().IsRegular() {
+			case err != nil && path == dir:
+				return err
+			case err != nil || !d.Type().IsRegular():
 				return nil
 			}
-			if info, err := d.Info(); err == nil && sizes[info.Size()] {
-				n.trySeed(path, wanted)
+			info, err := d.Info()
+			if err != nil {
+				return nil
+			}
+			if _, wanted := slices.BinarySearch(sizes, info.Size()); wanted && !yield(path, nil) {
+				return fs.SkipAll
 			}
 			return nil
 		})
 		if err != nil {
-			return err
+			yield("", err)
 		}
 	}
-	return nil
 }
 
-// trySeed uses a file if it has a content that is wanted.
-func (n *Need) trySeed(path string, wanted map[digest.Digest]int32) {
+// namedFile is a file and its content's number, -1 if nobody wants it.
+type namedFile struct {
+	path    string
+	content int32
+}
+
+// nameSeed reads a file. An error in it is no error: the file is of no use.
+func (n *Need) nameSeed(_ context.Context, path string) (namedFile, error) {
+	useless := namedFile{path, -1}
 	f, err := openSeed(path)
 	if err != nil {
-		return
+		return useless, nil
 	}
 	defer f.Close()
-	d, size, err := digest.Sum(f)
-	i, found := wanted[d]
-	if err != nil || !found || n.contents[i].size != size || n.contents[i].seed > 0 {
+	info, err := f.Stat()
+	if err != nil {
+		return useless, nil
+	}
+	d, size, err := digest.Sum(io.LimitReader(f, info.Size()+1)) // it may be growing
+	i := n.contents.find(d)
+	if err != nil || i < 0 || n.contents.size(i) != size {
+		return useless, nil
+	}
+	return namedFile{path, i}, nil
+}
+
+// takeSeed notes a file if its content is still to be fetched.
+func (n *Need) takeSeed(f namedFile) {
+	if f.content < 0 || !n.contents.mark(f.content).byNetwork() {
 		return
 	}
-	n.seeds = append(n.seeds, path)
-	n.contents[i].seed = int32(len(n.seeds))
-	n.Objects--
-	n.Bytes -= size
-	n.Reused += size
+	*n.contents.mark(f.content) |= seeded
+	s := &n.seeds
+	folder, name := filepath.Split(f.path)
+	if len(s.folders) == 0 || s.folders[len(s.folders)-1] != folder {
+		s.folders = append(s.folders, folder)
+	}
+	s.files = append(s.files, seedFile{f.content, int32(len(s.folders) - 1), name})
+}
+
+// path gives the file that has a content.
+func (s *seeds) path(content int32) string {
+	i, _ := slices.BinarySearchFunc(s.files, content, func(f seedFile, n int32) int { return int(f.content) - int(n) })
+	return s.folders[s.files[i].folder] + s.files[i].name
 }
 
 // openSeed opens a regular file; it never waits for a fifo.
@@ -76,84 +141,25 @@ func openSeed(path string) (*os.File, error) {
 		return nil, err
 	}
 	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		f.Close()
-		return nil, errors.Join(err, fs.ErrInvalid)
+		return nil, errors.Join(fs.ErrInvalid, err, f.Close())
 	}
 	return f, nil
 }
 
-// local stores what is on this machine already, in another form or another place.
-// A seed that is not what it was is given up: it will be fetched.
-func (p *Plan) local(ctx context.Context, to *store.Batch) error {
-	for i := range p.need.contents {
-		if err := ctx.Err(); err != nil {
-			return context.Cause(ctx)
-		}
-		c := &p.need.contents[i]
-		for _, o := range c.objects(c.twins) {
-			if err := to.AddTwin(o); err != nil {
-				return err
-			}
-		}
-		c.twins = 0
-		if c.seed > 0 && c.lacks != 0 {
-			if err := p.need.copySeed(c, to); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func (n *Need) copySeed(c *content, to *store.Batch) error {
-	for _, o := range c.objects(c.lacks) {
-		ok, err := copyFile(n.seeds[c.seed-1], o, to)
-		if err != nil {
-			return err
-		}
-		if !ok {
-			c.seed = 0
-			n.Objects++
-			return nil
-		}
-	}
-	c.lacks = 0
-	return nil
-}
-
-// copyFile stores an object from a local file; not ok means that the file has
-// another content now, or none.
-func copyFile(path string, o store.Object, to *store.Batch) (ok bool, err error) {
+// copySeed stores an object from a local file.
+func copySeed(path string, o store.Object, to *store.Batch) error {
 	f, err := openSeed(path)
 	if err != nil {
-		return false, nil
+		return err
 	}
 	defer f.Close()
 	w, err := to.Create(o)
 	if err != nil {
-		return false, err
+		return err
 	}
-	if _, err := io.Copy(w, io.LimitReader(f, o.Size+1)); err != nil {
+	if err := w.CopyFrom(f); err != nil {
 		w.Abort()
-		if errors.Is(err, digest.ErrMismatch) {
-			return false, nil
-		}
-		return false, err
+		return err
 	}
-	err = w.Commit()
-	if errors.Is(err, digest.ErrMismatch) {
-		return false, nil
-	}
-	return err == nil, err
-}
-
-// left tells whether something is still missing: a seed that was given up after the
-// plan was made.
-func (n *Need) left() bool {
-	for i := range n.contents {
-		if n.contents[i].lacks != 0 {
-			return true
-		}
-	}
-	return false
+	return w.Commit()
 }
