@@ -100,15 +100,15 @@ func (c *contents) compare(ctx context.Context, have Have) error {
 
 // parallel calls do for each content, on all cores, until one fails.
 func (c *contents) parallel(ctx context.Context, do func(context.Context, int32) error) error {
-	group, ctx := errgroup.WithContext(ctx)
+	group, under := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.GOMAXPROCS(0))
-	for start := int32(0); start < c.count && ctx.Err() == nil; start += pageSize {
+	for start := int32(0); start < c.count && under.Err() == nil; start += pageSize {
 		group.Go(func() error {
 			for n := start; n < min(start+pageSize, c.count); n++ {
-				if ctx.Err() != nil {
-					return context.Cause(ctx)
+				if under.Err() != nil {
+					return context.Cause(under)
 				}
-				if err := do(ctx, n); err != nil {
+				if err := do(under, n); err != nil {
 					return err
 				}
 			}
@@ -118,7 +118,7 @@ func (c *contents) parallel(ctx context.Context, do func(context.Context, int32)
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	return context.Cause(ctx)
+	return context.Cause(parent)
 }
 
 // look marks the forms of one content that are here: those that are wanted, and
