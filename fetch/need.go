@@ -118,7 +118,7 @@ func (c *contents) parallel(ctx context.Context, do func(context.Context, int32)
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	return context.Cause(parent)
+	return context.Cause(ctx)
 }
 
 // look marks the forms of one content that are here: those that are wanted, and
