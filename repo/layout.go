@@ -34,7 +34,7 @@ func layout(ctx context.Context, req *PublishRequest) (tree.Source, string, erro
 	}
 	source := req.Source
 	if text == nil {
-		text = release.NewMetadata(req.Ref.ID, req.runtime(), req.Command)
+		text = req.metadata()
 		source = &wrapped{Source: req.Source, metadata: text}
 	} else if req.Command != "" {
 		return nil, "", fmt.Errorf("%w: the folder has a metadata file of its own; say the command there", ErrMetadata)
@@ -49,14 +49,20 @@ func layout(ctx context.Context, req *PublishRequest) (tree.Source, string, erro
 	return source, string(text), nil
 }
 
-// runtime is what a made metadata says: the first required runtime, or the host.
-func (req *PublishRequest) runtime() string {
+// metadata makes the keyfile of a plain folder. An application runs on the first
+// runtime that it requires, or on the host's /usr.
+func (req *PublishRequest) metadata() []byte {
+	if req.Ref.Kind != release.App {
+		return []byte("[Runtime]\nname=" + req.Ref.ID + "\n")
+	}
+	runtime := release.HostRuntime
 	for _, ref := range req.Requires {
 		if ref.Kind == release.Runtime {
-			return ref.String()
+			runtime = ref.String()
+			break
 		}
 	}
-	return "host"
+	return release.NewMetadata(req.Ref.ID, runtime, req.Command)
 }
 
 // readMetadata finds the file "metadata" at a source's top; nil if there is none.

@@ -12,6 +12,7 @@ import (
 	"github.com/larch-project/larch/deploy"
 	"github.com/larch-project/larch/digest"
 	"github.com/larch-project/larch/install"
+	"github.com/larch-project/larch/internal/bounded"
 	"github.com/larch-project/larch/release"
 	"github.com/larch-project/larch/repo"
 	"github.com/larch-project/larch/sandbox"
@@ -59,7 +60,7 @@ func outcomes() []outcome {
 		{[]error{syscall.EIO}, exitDisk, "the disk reports errors: look at the kernel's log, and run larch verify"},
 		{[]error{trust.ErrExpired, trust.ErrRollback, trust.ErrSignature, trust.ErrFingerprint}, exitTrust, ""},
 		{[]error{digest.ErrMismatch}, exitTrust, "the server or a mirror gives wrong bytes: try again, or ask the publisher to run larch check"},
-		{[]error{trust.ErrFormat, repo.ErrIndex, release.ErrFormat, tree.ErrFormat}, exitTrust, "the server gives something else than a repository: check its address"},
+		{[]error{trust.ErrFormat, repo.ErrIndex, release.ErrFormat, tree.ErrFormat, bounded.ErrTooLarge}, exitTrust, "the server gives something else than a repository: check its address"},
 		{[]error{install.ErrRelease}, exitTrust, "tell the publisher; nothing was changed"},
 		{[]error{install.ErrNotInstalled}, exitNotFound, "larch list shows what is installed"},
 		{[]error{install.ErrUnknownVersion}, exitNotFound, "larch info shows the newest version"},
