@@ -283,7 +283,7 @@ func underID(name, id string) bool {
 		return ok
 	}
 	const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
-	return rest[0] == '.' && strings.Trim(rest, allowed) == "" && !strings.Contains(rest, "..")
+	return rest[0] == '.' && len(rest) > 1 && strings.Trim(rest, allowed) == "" && !strings.Contains(rest, "..")
 }
 
 // iconFolder tells whether a folder below exports/ is one for icons of

@@ -3,6 +3,7 @@ package install
 import (
 	"context"
 	"errors"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"sync/atomic"
@@ -48,7 +49,8 @@ func faultCases() []faultCase {
 // TestFaultAtEveryChange stops transactions before each change that they make to
 // the installation: once, so that what was begun is cleaned up, and for good, as a
 // killed process would. The old state or the new one must be there, whole; the
-// next run must reach the new one and leave nothing over.
+// next run must reach the new one and leave nothing over. Without LARCH_TEST_LONG
+// it is each eleventh change.
 func TestFaultAtEveryChange(t *testing.T) {
 	start := faultWorld(t)
 	for _, c := range faultCases() {
@@ -60,7 +62,11 @@ func TestFaultAtEveryChange(t *testing.T) {
 			}
 			reference.expect(c.new)
 			want := reference.collected()
-			for n := range count.Load() {
+			step := int64(11)
+			if os.Getenv("LARCH_TEST_LONG") != "" {
+				step = 1
+			}
+			for n := int64(0); n < count.Load(); n += step {
 				for _, sticky := range []bool{false, true} {
 					faultOnce(t, start.copy(t), c, n, sticky, want)
 				}

@@ -17,6 +17,7 @@ import (
 
 const (
 	remoteName = "remote.json"
+	remoteCopy = "remote.copy" // of the same content
 	trustName  = "trust"
 	maxRemote  = 16 << 10 // bytes of remote.json
 )
@@ -95,11 +96,7 @@ func (i *Installation) makeRemote(ctx context.Context, aside string, r Remote, b
 	if r.Fingerprint == "" {
 		r.Fingerprint = s.client.Fingerprints()[0]
 	}
-	data, err := encodeSealed(r)
-	if err != nil {
-		return r, err
-	}
-	if err := durable.WriteFile(i.root, path.Join(aside, remoteName), data, 0o644); err != nil {
+	if err := i.writeRemote(aside, r); err != nil {
 		return r, err
 	}
 	if err := i.root.RenameNoReplace(aside, path.Join(remotes, r.Name)); err != nil { // the commit point
@@ -151,26 +148,50 @@ func (i *Installation) Remotes() ([]Remote, error) {
 	return all, nil
 }
 
-// remote reads one: ErrUnknownRemote if there is none.
+// remote reads one, from its second copy if the first is damaged: ErrUnknownRemote
+// if there is none.
 func (i *Installation) remote(name string) (Remote, error) {
 	if checkName(name) != nil {
 		return Remote{}, fmt.Errorf("%.80q: %w", name, ErrUnknownRemote)
 	}
-	data, err := i.root.ReadFile(path.Join(remotes, name, remoteName), maxRemote)
-	if errors.Is(err, fs.ErrNotExist) {
-		return Remote{}, fmt.Errorf("%q: %w", name, ErrUnknownRemote)
+	r, err := i.readRemote(name, remoteName)
+	if err != nil {
+		if second, secondErr := i.readRemote(name, remoteCopy); secondErr == nil {
+			return second, nil
+		}
 	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return r, fmt.Errorf("%q: %w", name, ErrUnknownRemote)
+	}
+	return r, err
+}
+
+// readRemote reads one of the two copies.
+func (i *Installation) readRemote(name, base string) (Remote, error) {
+	file := path.Join(remotes, name, base)
+	data, err := i.root.ReadFile(file, maxRemote)
 	if err != nil {
 		return Remote{}, err
 	}
 	r, err := decodeSealed[Remote](data)
 	if err == nil && r.Name != name {
-		err = fmt.Errorf("%w: it is of the remote %.80q", ErrFormat, r.Name)
+		err = fmt.Errorf("%w: it is that of %.80q", ErrFormat, r.Name)
 	}
 	if err != nil {
-		return r, fmt.Errorf("remote %q: %s: %w", name, remoteName, err)
+		return r, fmt.Errorf("%s: %w", file, err)
 	}
 	return r, nil
+}
+
+// writeRemote writes both copies into a remote's folder.
+func (i *Installation) writeRemote(folder string, r Remote) error {
+	data, err := encodeSealed(r)
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		durable.WriteFile(i.root, path.Join(folder, remoteName), data, 0o644),
+		durable.WriteFile(i.root, path.Join(folder, remoteCopy), data, 0o644))
 }
 
 // pick gives the remotes of these names, or all.

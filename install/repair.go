@@ -4,14 +4,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/larch-project/larch/fetch"
+	"github.com/larch-project/larch/internal/durable"
 	"github.com/larch-project/larch/internal/inode"
 	"github.com/larch-project/larch/release"
 	"github.com/larch-project/larch/store"
 	"github.com/larch-project/larch/transport"
+)
+
+// floorName is where package trust keeps its memory, and maxFloor what we copy.
+const (
+	floorName = "floor.json"
+	maxFloor  = 256 << 10
 )
 
 // Repair is Verify, and then mends what it found: documents and contents are
@@ -44,7 +52,7 @@ func (i *Installation) Repair(ctx context.Context) (*Verified, error) {
 func (i *Installation) repair(ctx context.Context) error {
 	all := &sources{inst: i}
 	defer all.Close()
-	errs := []error{i.repairTrust(ctx, all), i.repairForms(ctx)}
+	errs := []error{i.repairRemotes(ctx, all), i.repairForms(ctx)}
 	if err := i.store.Begin(); err != nil {
 		return err
 	}
@@ -66,20 +74,72 @@ func (i *Installation) repair(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// repairTrust asks remotes anew whose metadata cannot be read.
-func (i *Installation) repairTrust(ctx context.Context, all *sources) error {
-	var errs []error
-	list, err := i.Remotes()
-	for _, r := range list {
-		if err := all.open(ctx, []string{r.Name}); err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		if s := all.named(r.Name); s.client.Load(ctx) != nil {
-			errs = append(errs, s.refresh(ctx))
-		}
+// repairRemotes writes damaged copies anew, and asks remotes again whose metadata
+// cannot be read.
+func (i *Installation) repairRemotes(ctx context.Context, all *sources) error {
+	v := &verification{inst: i}
+	errs := []error{v.remotes(ctx)}
+	for _, f := range v.found {
+		errs = append(errs, i.repairRemote(ctx, all, f.Affects[0], path.Base(f.Where)))
 	}
-	return errors.Join(append(errs, err)...)
+	return errors.Join(errs...)
+}
+
+func (i *Installation) repairRemote(ctx context.Context, all *sources, name, what string) error {
+	r, err := i.remote(name)
+	if err != nil {
+		return fmt.Errorf("%w: \"larch remote remove %s\" and add it again", err, name)
+	}
+	folder := path.Join(remotes, name)
+	if what != trustName {
+		if err := i.root.RemoveAll(path.Join(folder, what)); err != nil { // the other copy is whole
+			return err
+		}
+		return i.writeRemote(folder, r)
+	}
+	if err := all.open(ctx, []string{name}); err != nil {
+		return err
+	}
+	if all.named(name).refresh(ctx) == nil {
+		return nil
+	}
+	return i.repairTrust(ctx, r)
+}
+
+// repairTrust begins to trust a remote anew, by the key that it was begun with, and
+// keeps the memory of what must not be undercut.
+func (i *Installation) repairTrust(ctx context.Context, r Remote) error {
+	aside, folder := path.Join(scratch, "remote-"+r.Name), path.Join(remotes, r.Name)
+	if err := i.root.RemoveAll(aside); err != nil {
+		return err
+	}
+	if err := i.root.MkdirAll(path.Join(aside, trustName), 0o755); err != nil {
+		return err
+	}
+	if err := i.copyFloor(path.Join(folder, trustName), path.Join(aside, trustName)); err != nil {
+		return err
+	}
+	s, err := i.openSource(ctx, aside, r, new(transport.Stats))
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	if err := s.client.Bootstrap(ctx, r.Fingerprint); err != nil {
+		return fmt.Errorf("remote %q: %w", r.Name, err)
+	}
+	if err := i.root.Exchange(path.Join(aside, trustName), path.Join(folder, trustName)); err != nil {
+		return err
+	}
+	return i.root.RemoveAll(aside)
+}
+
+// copyFloor takes over the floor, if it is whole; trust ignores a damaged one.
+func (i *Installation) copyFloor(from, to string) error {
+	data, err := i.root.ReadFile(path.Join(from, floorName), maxFloor)
+	if err != nil { // gone: the documents alone say what must not be undercut
+		return nil
+	}
+	return durable.WriteFile(i.root, path.Join(to, floorName), data, 0o644)
 }
 
 // repairForms gives objects whose content is right their modes and times back.

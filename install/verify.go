@@ -228,21 +228,32 @@ func (v *verification) extra(folder, name string, expected map[string]bool, wron
 	return err
 }
 
-// remotes looks at the cached metadata of remotes.
+// remotes looks at what is kept about remotes.
 func (v *verification) remotes(ctx context.Context) error {
-	list, err := v.inst.Remotes()
-	if err != nil {
-		return err
+	names, err := v.inst.root.ReadDir(remotes)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
-	for _, r := range list {
-		folder := path.Join(remotes, r.Name)
-		dir, err := v.inst.trustDir(folder)
+	for _, name := range names {
+		if checkName(name) != nil {
+			continue
+		}
+		for _, base := range []string{remoteName, remoteCopy} {
+			if _, err := v.inst.readRemote(name, base); err != nil {
+				v.remote(name, base, err)
+			}
+		}
+		dir, err := v.inst.trustDir(path.Join(remotes, name))
 		if err == nil {
 			err = errors.Join(trust.NewClient(dir, nil, v.inst.opt.Now).Load(ctx), dir.Close())
 		}
 		if err != nil {
-			v.report(check.Finding{Where: path.Join(folder, trustName), Problem: err.Error(), Affects: []string{r.Name}, Fix: fixRepair})
+			v.remote(name, trustName, err)
 		}
 	}
-	return nil
+	return err
+}
+
+func (v *verification) remote(name, base string, err error) {
+	v.report(check.Finding{Where: path.Join(remotes, name, base), Problem: err.Error(), Affects: []string{name}, Fix: fixRepair})
 }

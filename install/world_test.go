@@ -14,6 +14,7 @@ import (
 	"github.com/larch-project/larch/internal/beneath"
 	"github.com/larch-project/larch/release"
 	"github.com/larch-project/larch/repo"
+	"github.com/larch-project/larch/transport"
 	"github.com/larch-project/larch/tree"
 	"github.com/larch-project/larch/trust"
 )
@@ -341,4 +342,22 @@ func (m *machine) listing() string {
 		return nil
 	})
 	return b.String()
+}
+
+// counted wraps how repositories are opened: requests are counted.
+func counted(open func(string, []string, *transport.Stats) (transport.Transport, error), requests *int) func(string, []string, *transport.Stats) (transport.Transport, error) {
+	return func(url string, mirrors []string, stats *transport.Stats) (transport.Transport, error) {
+		t, err := open(url, mirrors, stats)
+		return counting{t, requests}, err
+	}
+}
+
+type counting struct {
+	transport.Transport
+	requests *int
+}
+
+func (c counting) Fetch(ctx context.Context, req transport.Request) (*transport.Response, error) {
+	*c.requests++
+	return c.Transport.Fetch(ctx, req)
 }
