@@ -36,17 +36,19 @@ build 1.0.0
 build 1.1.0
 du -sh "$work/app-1.0.0" | sed "s|$work/||"
 
+cd "$work"
+
 step "Publish: make a repository and its keys, and publish version 1.0.0"
-run larch init "$work/repo"
-fingerprint=$(larch key list "$work/repo" | awk '$2 == "root" {print $1; exit}')
-run larch publish "$work/repo" "$ref" "$work/app-1.0.0" --command larch --version 1.0.0 --annotate title=Larch
+run larch init repo
+fingerprint=$(larch key list repo | awk '$2 == "root" {print $1; exit}')
+run larch publish repo "$ref" app-1.0.0 --command larch --version 1.0.0 --annotate title=Larch
 
 step "Serve it: a repository is static files"
-larch serve "$work/repo" --listen 127.0.0.1:0 --json > "$work/serving" &
+larch serve repo --listen 127.0.0.1:0 --json > serving &
 server=$!
-while ! [ -s "$work/serving" ]; do kill -0 "$server"; done
-url=$(sed -n 's/.*"url": "\(.*\)".*/\1/p' "$work/serving")
-find "$work/repo" -type f | sed "s|$work/||; s|\(/[0-9a-f]\{8\}\)[0-9a-f]*|\1…|" | sort
+while ! [ -s serving ]; do kill -0 "$server"; done
+url=$(sed -n 's/.*"url": "\(.*\)".*/\1/p' serving)
+find repo -type f | sed "s|\(/[0-9a-f]\{8\}\)[0-9a-f]*|\1…|" | sort
 
 step "Install: trust starts with the fingerprint; no root needed"
 run larch remote add demo "$url" --root-key "$fingerprint"
@@ -58,13 +60,13 @@ step "Run it, isolated: no network, no home, the machine's /usr read-only"
 if command -v bwrap >/dev/null; then
 	isolated=
 else
-	echo "(bubblewrap is not installed here: so this shows the program without isolation, which has to be asked for)"
+	echo "(bubblewrap is not installed here, so the program runs without isolation, which has to be asked for)"
 	isolated=--no-sandbox
 fi
 run larch run $isolated larch -- version
 
 step "Update: publish 1.1.0; the machine fetches what it lacks, and switches in one step"
-run larch publish "$work/repo" "$ref" "$work/app-1.1.0" --version 1.1.0 --command larch --annotate title=Larch
+run larch publish repo "$ref" app-1.1.0 --version 1.1.0 --command larch --annotate title=Larch
 run larch update --yes
 run larch run $isolated larch -- version
 
@@ -75,7 +77,7 @@ run larch history
 
 step "Verify: every byte of the store and of the deployments, and of the repository"
 run larch verify
-run larch check "$work/repo"
+run larch check repo
 
 step "Break one byte, find it, mend it"
 victim=$(find "$LARCH_ROOT/objects" -type f -size +1M | head -n 1)
