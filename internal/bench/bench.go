@@ -23,6 +23,7 @@ type bench struct {
 	table *table
 
 	fingerprint string
+	server      *server
 }
 
 // path names something in the working folder.
@@ -38,6 +39,11 @@ func (b *bench) run() error {
 	if err := os.MkdirAll(b.path("home"), 0o755); err != nil {
 		return err
 	}
+	var err error
+	if b.server, err = serve(b.work); err != nil {
+		return err
+	}
+	defer b.server.close()
 	for _, step := range []func() error{b.publish, b.install, b.present, b.large} {
 		if err := step(); err != nil {
 			return err
@@ -100,15 +106,11 @@ func (b *bench) install() error {
 	if _, _, err := measure(nil, "sh", "-c", `tar -C "$1" -c . | zstd -q -9 -T2 -o "$2"`, "sh", b.trees.new, archive); err != nil {
 		return err
 	}
-	s, err := serve(b.work)
-	if err != nil {
-		return err
-	}
-	defer s.close()
+	s := b.server
 	var mine, ostree, tar best
 	var requests, bytes, ostreeBytes int64
 	for range b.runs {
-		if err := b.reset(s); err != nil {
+		if err := b.reset(); err != nil {
 			return err
 		}
 		u, _, err := b.do("install", "org.example.Bench", "--yes", "--quiet")
@@ -135,11 +137,11 @@ func (b *bench) install() error {
 }
 
 // reset gives a machine that has nothing but the remote.
-func (b *bench) reset(s *server) error {
+func (b *bench) reset() error {
 	removeAll(b.path("machine"))
 	settle()
-	s.reset()
-	_, _, err := b.do("remote", "add", "bench", s.url+"/repo", "--root-key", b.fingerprint, "--quiet")
+	b.server.reset()
+	_, _, err := b.do("remote", "add", "bench", b.server.url+"/repo", "--root-key", b.fingerprint, "--quiet")
 	return err
 }
 
@@ -197,18 +199,10 @@ func (b *bench) present() error {
 	if err := command("cp", "-a", strings.TrimSpace(path), copied).Run(); err != nil {
 		return err
 	}
-	s, err := serve(b.work)
-	if err != nil {
-		return err
-	}
-	defer s.close()
-	if _, _, err := b.do("remote", "add", "again", s.url+"/repo", "--root-key", b.fingerprint, "--quiet"); err != nil {
-		return err
-	}
 	var mine, peer best
 	for range b.runs {
 		settle()
-		u, _, err := b.do("install", "org.example.Other", "--remote", "again", "--yes", "--quiet")
+		u, _, err := b.do("install", "org.example.Other", "--yes", "--quiet")
 		if err != nil {
 			return err
 		}
