@@ -30,7 +30,7 @@ type Again func(context.Context) (*repo.Index, error)
 // is fetched instead, through t, which may be nil if nothing else is.
 //
 // progress is called with the number of bytes that came since the last call, from
-// several goroutines; together they are never more than p.Bytes.
+// several goroutines; together they are p.Bytes in the end, and never more.
 func (p *Plan) Run(ctx context.Context, t transport.Transport, to *store.Batch, again Again, progress func(int64)) error {
 	r, err := newRun(p, t, to, again, progress)
 	if err != nil {
@@ -40,6 +40,9 @@ func (p *Plan) Run(ctx context.Context, t transport.Transport, to *store.Batch, 
 	r.close()
 	if flushed := to.Flush(context.WithoutCancel(ctx)); err == nil {
 		err = flushed
+	}
+	if err == nil {
+		r.tell(r.expected.Load())
 	}
 	return err
 }
@@ -53,9 +56,8 @@ type run struct {
 	progress func(int64)
 	expected atomic.Int64 // bytes that progress has not told yet
 
-	codec  *zstd.Decoder
-	spare  sync.Pool   // of *frame
-	failed atomic.Bool // something on this machine was not what it should be
+	codec *zstd.Decoder
+	spare sync.Pool // of *frame
 
 	mu    sync.Mutex
 	begun map[int32]*partial // contents of several frames that are not complete
@@ -83,7 +85,7 @@ func (r *run) all(ctx context.Context) error {
 	if err := r.local(ctx); err != nil {
 		return err
 	}
-	if r.failed.Load() {
+	if r.disappointed() {
 		if err := r.relocate(ctx); err != nil {
 			return err
 		}
@@ -106,13 +108,22 @@ func (r *run) local(ctx context.Context) error {
 					return err
 				}
 				*m |= remote
-				r.failed.Store(true)
 				return nil
 			}
 			*m |= haveOf(o.Executable)
 		}
 		return nil
 	})
+}
+
+// disappointed tells whether something on this machine was not what it should be.
+func (r *run) disappointed() bool {
+	for n := range r.need.contents.count {
+		if m := *r.need.contents.mark(n); m&remote != 0 && m.lacks() != 0 {
+			return true
+		}
+	}
+	return false
 }
 
 func (r *run) copy(n int32, o store.Object, twin bool) error {
