@@ -3,6 +3,7 @@ package install
 import (
 	"context"
 	"iter"
+	"sync"
 
 	"github.com/larch-project/larch/digest"
 	"github.com/larch-project/larch/fetch"
@@ -17,8 +18,8 @@ import (
 type contents struct {
 	digest  digest.Digest
 	release *release.Release
-	data    []byte                                             // the document; nil if the store has it
-	remote  func(context.Context) (transport.Transport, error) // asked for nothing that is here
+	data    []byte              // the document; nil if the store has it
+	remote  transport.Transport // asked for nothing that is here
 
 	need *fetch.Need
 	plan *fetch.Plan
@@ -47,21 +48,40 @@ func (c *contents) locate(ctx context.Context, entries iter.Seq2[*tree.Entry, er
 
 // index fetches the index of the release; a second time it may be another one.
 func (c *contents) index(ctx context.Context) (*repo.Index, error) {
-	t, err := c.remote(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return fetch.Index(ctx, t, c.digest, c.release.Tree.Info())
+	return fetch.Index(ctx, c.remote, c.digest, c.release.Tree.Info())
 }
 
 // fetch brings what is missing into the store, under its names.
 func (c *contents) fetch(ctx context.Context, batch *store.Batch, progress func(int64)) error {
-	var t transport.Transport
-	if c.need.Objects > 0 {
-		var err error
-		if t, err = c.remote(ctx); err != nil {
-			return err
-		}
+	return c.plan.Run(ctx, c.remote, batch, c.index, progress)
+}
+
+// lazyTransport is opened when it is first asked for something.
+type lazyTransport struct {
+	open func(context.Context) (transport.Transport, error)
+
+	mu     sync.Mutex
+	opened transport.Transport
+}
+
+func lazily(open func(context.Context) (transport.Transport, error)) *lazyTransport {
+	return &lazyTransport{open: open}
+}
+
+// Fetch implements transport.Transport.
+func (l *lazyTransport) Fetch(ctx context.Context, req transport.Request) (*transport.Response, error) {
+	t, err := l.get(ctx)
+	if err != nil {
+		return nil, err
 	}
-	return c.plan.Run(ctx, t, batch, c.index, progress)
+	return t.Fetch(ctx, req)
+}
+
+func (l *lazyTransport) get(ctx context.Context) (_ transport.Transport, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.opened == nil {
+		l.opened, err = l.open(ctx)
+	}
+	return l.opened, err
 }

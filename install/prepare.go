@@ -38,7 +38,7 @@ func (p *Plan) prepareStep(ctx context.Context, d *draft, s *Step) (err error) {
 			return err
 		}
 	}
-	s.contents = &contents{digest: f.digest, release: f.release, data: f.data, remote: f.files}
+	s.contents = &contents{digest: f.digest, release: f.release, data: f.data, remote: lazily(f.files)}
 	return nil
 }
 
@@ -77,12 +77,16 @@ func (s *Step) action(i *Installation) Action {
 // locate finds out for all steps what has to be fetched. What several of them
 // need is fetched for the first.
 func (p *Plan) locate(ctx context.Context) error {
-	steps := slices.DeleteFunc(indexes(p.Steps), func(s *Step) bool { return s.contents == nil })
-	pending := &pending{Store: p.inst.store}
-	for n, s := range steps {
-		if err := p.locateStep(ctx, s, pending, n+1 < len(steps)); err != nil {
+	have := holdings{p.inst.store}
+	for n := range p.Steps {
+		s := &p.Steps[n]
+		if s.contents == nil {
+			continue
+		}
+		if err := p.locateStep(ctx, s, have); err != nil {
 			return fmt.Errorf("planning %s %s: %w", s.Ref, s.After.Version, err)
 		}
+		have = append(have, s.contents.need)
 		p.Requests += s.contents.plan.Requests
 		p.Bytes += s.Bytes
 		p.Disk += s.Disk
@@ -92,31 +96,21 @@ func (p *Plan) locate(ctx context.Context) error {
 	return nil
 }
 
-func indexes(steps []Step) (list []*Step) {
-	for n := range steps {
-		list = append(list, &steps[n])
-	}
-	return list
-}
-
-func (p *Plan) locateStep(ctx context.Context, s *Step, have *pending, more bool) error {
+func (p *Plan) locateStep(ctx context.Context, s *Step, have fetch.Have) error {
 	entries, err := p.tree(ctx, s.contents)
 	if err != nil {
 		return err
 	}
-	if err := s.contents.locate(ctx, entries(), have, p.opt.Seeds); err != nil {
+	if err := s.contents.locate(ctx, entries, have, p.opt.Seeds); err != nil {
 		return err
 	}
 	s.Bytes, s.Disk = s.contents.plan.Bytes, s.contents.need.Disk
-	if more {
-		return have.note(entries())
-	}
 	return nil
 }
 
 // tree gives the tree of a release, from the store or fetched: into the store, or
 // for a dry run into a folder that goes with the plan.
-func (p *Plan) tree(ctx context.Context, c *contents) (func() iter.Seq2[*tree.Entry, error], error) {
+func (p *Plan) tree(ctx context.Context, c *contents) (iter.Seq2[*tree.Entry, error], error) {
 	info, from := c.release.Tree.Info(), p.inst.store
 	if !from.HasTree(info.Digest, info.Size) {
 		if p.opt.DryRun {
@@ -125,15 +119,11 @@ func (p *Plan) tree(ctx context.Context, c *contents) (func() iter.Seq2[*tree.En
 				return nil, err
 			}
 		}
-		t, err := c.remote(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if err := fetch.Tree(ctx, t, info, from); err != nil {
+		if err := fetch.Tree(ctx, c.remote, info, from); err != nil {
 			return nil, err
 		}
 	}
-	return func() iter.Seq2[*tree.Entry, error] { return from.Tree(info.Digest, info.Size) }, nil
+	return from.Tree(info.Digest, info.Size), nil
 }
 
 // scratchStore is a store in a temporary folder.
@@ -167,32 +157,10 @@ func (s *scratchStore) Close() error {
 	return errors.Join(s.Store.Close(), s.dir.Close(), os.RemoveAll(s.dir.Path()))
 }
 
-// pending is the store with what earlier steps of a plan will have brought.
-type pending struct {
-	*store.Store
-	coming map[store.Object]struct{}
-}
+// holdings are the store, and what earlier steps of a plan will have brought.
+type holdings []fetch.Have
 
 // Has implements fetch.Have.
-func (p *pending) Has(o store.Object) bool {
-	if _, there := p.coming[o]; there {
-		return true
-	}
-	return p.Store.Has(o)
-}
-
-// note takes up what a tree needs.
-func (p *pending) note(entries iter.Seq2[*tree.Entry, error]) error {
-	if p.coming == nil {
-		p.coming = map[store.Object]struct{}{}
-	}
-	for e, err := range entries {
-		if err != nil {
-			return err
-		}
-		if o, ok := objectOf(e); ok && !p.Has(o) {
-			p.coming[o] = struct{}{}
-		}
-	}
-	return nil
+func (h holdings) Has(o store.Object) bool {
+	return slices.ContainsFunc(h, func(have fetch.Have) bool { return have.Has(o) })
 }

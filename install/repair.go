@@ -227,13 +227,13 @@ func (i *Installation) repairDocuments(ctx context.Context, all *sources, in Ins
 
 // repairContents fetches objects that are missing or that the store doubts.
 func (i *Installation) repairContents(ctx context.Context, all *sources, in Installed, rel *release.Release) error {
-	c := &contents{digest: in.Release, release: rel, remote: func(ctx context.Context) (transport.Transport, error) {
+	c := &contents{digest: in.Release, release: rel, remote: lazily(func(ctx context.Context) (transport.Transport, error) {
 		s, err := all.origin(ctx, in)
 		if err != nil {
 			return nil, err
 		}
 		return s.t, nil
-	}}
+	})}
 	if err := c.locate(ctx, i.store.Tree(rel.Tree.Digest, rel.Tree.Size), i.store, nil); err != nil {
 		return err
 	}
