@@ -111,6 +111,36 @@ func (m *machine) collected() string {
 	return m.listing()
 }
 
+// TestFaultInRepair stops a repair before each change. Another one must succeed.
+func TestFaultInRepair(t *testing.T) {
+	_, start := verifyWorld(t)
+	want := start.listing()
+	for _, pattern := range []string{"objects/*/*", "current/exports/bin/*", "trees/*"} {
+		damage(t, must[[]string](t)(filepath.Glob(filepath.Join(start.dir, pattern)))[0], flip(7))
+	}
+	for n := int64(0); ; n += 3 {
+		m := start.copy(t)
+		var count atomic.Int64
+		_, err := m.faulty(func(op, name string) error {
+			if count.Add(1) > n {
+				return unix.EIO
+			}
+			return nil
+		}).Repair(t.Context())
+		if err == nil {
+			t.Logf("%d changes", n)
+			return
+		}
+		if v, err := openMachine(t, m.dir).Repair(t.Context()); err != nil || len(v.Findings) > 0 {
+			t.Fatalf("after %d changes: %+v, %v", n, v, err)
+		}
+		m.expect("Hello 1")
+		if have := m.listing(); have != want {
+			t.Fatalf("after %d changes:\n%s\nwant:\n%s", n, have, want)
+		}
+	}
+}
+
 func faultOnce(t *testing.T, m *machine, c faultCase, n int64, sticky bool, want string) {
 	t.Helper()
 	var count atomic.Int64

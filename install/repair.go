@@ -77,7 +77,7 @@ func (i *Installation) repair(ctx context.Context) error {
 // repairRemotes writes damaged copies anew, and asks remotes again whose metadata
 // cannot be read.
 func (i *Installation) repairRemotes(ctx context.Context, all *sources) error {
-	v := &verification{inst: i}
+	v := newVerification(i)
 	errs := []error{v.remotes(ctx)}
 	for _, f := range v.found {
 		errs = append(errs, i.repairRemote(ctx, all, f.Affects[0], path.Base(f.Where)))
@@ -245,7 +245,7 @@ func (i *Installation) repairContents(ctx context.Context, all *sources, in Inst
 // repairGeneration makes the folder of a generation anew, if it is not right, and
 // exchanges it in one step.
 func (i *Installation) repairGeneration(g *Generation) error {
-	v := &verification{inst: i}
+	v := newVerification(i)
 	if err := v.generation(g); err != nil || len(v.found) == 0 {
 		return err
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -65,22 +64,27 @@ func (i *Installation) share(ctx context.Context) (release func(), err error) {
 type verification struct {
 	inst  *Installation
 	found []check.Finding
+	at    map[string]int // by Where
+}
+
+func newVerification(i *Installation) *verification {
+	return &verification{inst: i, at: map[string]int{}}
 }
 
 func (v *verification) report(f check.Finding) {
-	at := slices.IndexFunc(v.found, func(have check.Finding) bool { return have.Where == f.Where })
-	if at < 0 {
+	at, again := v.at[f.Where]
+	if !again {
+		v.at[f.Where] = len(v.found)
 		v.found = append(v.found, f)
 		return
 	}
-	v.found[at].Affects = append(v.found[at].Affects, f.Affects...)
-	if v.found[at].Fix = f.Fix; len(v.found[at].Affects) == 0 {
-		v.found[at].Problem = f.Problem
+	if have := &v.found[at]; len(have.Affects) == 0 { // nobody knew yet who needs it
+		have.Affects, have.Fix = f.Affects, f.Fix
 	}
 }
 
 func (i *Installation) verify(ctx context.Context) (*Verified, error) {
-	v := &verification{inst: i}
+	v := newVerification(i)
 	generations, err := i.History()
 	if err != nil {
 		return nil, err
