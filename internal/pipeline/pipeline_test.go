@@ -79,6 +79,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 			break
 		}
 		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
 		var last error
 		for n, err := range Ordered(ctx, 4, numbers(1000, nil), work) {
 			if last = err; n == 3 {
