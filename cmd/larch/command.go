@@ -63,6 +63,8 @@ signed; 5 network; 6 disk; 7 declined or interrupted; 8 damage found.
 "larch run" exits as the program does.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		Args:          noVerb,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	flags := root.PersistentFlags()
 	flags.BoolVar(&c.json, "json", false, "print one JSON document (docs/json.md) instead of text")
@@ -92,10 +94,18 @@ func (c *command) publishVerbs() []*cobra.Command {
 func args(least, most int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) < least || (most >= 0 && len(args) > most) {
-			return usage(cmd, fmt.Errorf("%d arguments given", len(args)))
+			return usage(cmd, fmt.Errorf("%s given", count(int64(len(args)), "argument")))
 		}
 		return nil
 	}
+}
+
+// noVerb is the arguments of a command that only has verbs below it.
+func noVerb(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usage(cmd, fmt.Errorf("there is no %q below %q", args[0], cmd.CommandPath()))
+	}
+	return nil
 }
 
 // usageError is a wrong command line.

@@ -17,7 +17,7 @@ func (c *command) keyVerb() *cobra.Command {
 		Use:     "key",
 		Short:   "List and change the keys of a repository",
 		Example: "  larch key list ./repo\n  larch key rotate ./repo root",
-		Args:    cobra.NoArgs,
+		Args:    noVerb,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	for _, verb := range []*cobra.Command{c.keyListVerb(), c.keyAddVerb(), c.keyRotateVerb(), c.keyRevokeVerb()} {

@@ -41,6 +41,7 @@ func TestScripts(t *testing.T) {
 			"fifo":     makeFifo,
 			"fill":     fillFile,
 			"readonly": readOnly,
+			"disk":     smallDisk,
 			"json":     expectJSON,
 		},
 	})
@@ -215,6 +216,19 @@ func readOnly(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(syscall.Mount(dir, dir, "", syscall.MS_BIND, ""))
 	ts.Defer(func() { syscall.Unmount(dir, syscall.MNT_DETACH) })
 	ts.Check(syscall.Mount("", dir, "", syscall.MS_REMOUNT|syscall.MS_BIND|syscall.MS_RDONLY, ""))
+}
+
+// smallDisk makes a folder a file system of so many KiB, as root: disk DIR KIB; on
+// one that is such already it changes the size.
+func smallDisk(ts *testscript.TestScript, neg bool, args []string) {
+	dir := ts.MkAbs(args[0])
+	var flags uintptr
+	if err := os.Mkdir(dir, 0o755); err == nil {
+		ts.Defer(func() { syscall.Unmount(dir, syscall.MNT_DETACH) })
+	} else {
+		flags = syscall.MS_REMOUNT
+	}
+	ts.Check(syscall.Mount("tmpfs", dir, "tmpfs", flags, "mode=755,size="+args[1]+"k"))
 }
 
 // expectJSON compares a value of the last output: json PATH WANT, with a path of

@@ -22,7 +22,7 @@ func (c *command) remoteVerb() *cobra.Command {
 		Use:     "remote",
 		Short:   "Say which repositories are trusted",
 		Example: "  larch remote list",
-		Args:    cobra.NoArgs,
+		Args:    noVerb,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(c.remoteAddVerb(), c.remoteListVerb(), c.remoteRemoveVerb())

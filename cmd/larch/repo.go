@@ -18,7 +18,7 @@ func (c *command) repoVerb() *cobra.Command {
 		Use:     "repo",
 		Short:   "Look after a repository",
 		Example: "  larch repo log ./repo hello\n  larch repo refresh ./repo",
-		Args:    cobra.NoArgs,
+		Args:    noVerb,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(c.repoLogVerb(), c.repoPruneVerb(), c.repoRepackVerb(), c.repoRefreshVerb(), c.repoMirrorsVerb())
