@@ -274,9 +274,9 @@ func (h *hook) Read(p []byte) (int, error) {
 
 // A full disk is reported as what it is, at whichever write it happens.
 func TestFullDisk(t *testing.T) {
-	p := publish(t, mixed(), packing{})
+	p := publish(t, append(many(12, 3000), item{name: "large", data: noise(99, 2*repo.FrameSize+1)}), packing{})
 	honest, _ := p.open()
-	for at := int64(1); ; at += 7 {
+	for at := int64(1); ; at += 3 {
 		dir, err := beneath.Open(t.TempDir())
 		if err != nil {
 			t.Fatal(err)
