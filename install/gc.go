@@ -184,31 +184,15 @@ func (c *collection) remove(ctx context.Context, d deploy.Deployment) error {
 
 // documents removes releases and trees, and gives the trees that stay.
 func (c *collection) documents() ([]release.Tree, error) {
-	s := c.inst.store
-	releases, err := s.Releases()
+	trees, err := c.releases()
 	if err != nil {
 		return nil, err
 	}
 	live := map[digest.Digest]bool{}
-	var trees []release.Tree
-	for _, d := range releases {
-		if c.live[d] {
-			rel, err := c.inst.document(d)
-			if err != nil {
-				return nil, err
-			}
-			if !live[rel.Tree.Digest] {
-				live[rel.Tree.Digest] = true
-				trees = append(trees, rel.Tree)
-			}
-			continue
-		}
-		c.Releases++
-		if err := c.unless(func() error { return s.RemoveRelease(d) }); err != nil {
-			return nil, err
-		}
+	for _, t := range trees {
+		live[t.Digest] = true
 	}
-	all, err := s.Trees()
+	all, err := c.inst.store.Trees()
 	if err != nil {
 		return nil, err
 	}
@@ -217,7 +201,31 @@ func (c *collection) documents() ([]release.Tree, error) {
 			continue
 		}
 		c.Trees++
-		if err := c.unless(func() error { return s.RemoveTree(d) }); err != nil {
+		if err := c.unless(func() error { return c.inst.store.RemoveTree(d) }); err != nil {
+			return nil, err
+		}
+	}
+	return trees, nil
+}
+
+// releases removes release documents, and gives the trees of those that stay, some
+// perhaps twice.
+func (c *collection) releases() (trees []release.Tree, err error) {
+	all, err := c.inst.store.Releases()
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range all {
+		if c.live[d] {
+			rel, err := c.inst.document(d)
+			if err != nil {
+				return nil, err
+			}
+			trees = append(trees, rel.Tree)
+			continue
+		}
+		c.Releases++
+		if err := c.unless(func() error { return c.inst.store.RemoveRelease(d) }); err != nil {
 			return nil, err
 		}
 	}
