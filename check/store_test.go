@@ -196,94 +196,97 @@ func TestFlippedBitOfALargeObject(t *testing.T) {
 	}
 }
 
+// what can be done to a store and a deployment, and what is found then
+var ruins = map[string]struct {
+	ruin func(t *testing.T, m *machine) error
+	want func(m *machine, deployed string) []Finding
+}{
+	"missing object": {
+		func(t *testing.T, m *machine) error { return os.Remove(m.path(m.objects[1].Name())) },
+		func(m *machine, deployed string) []Finding {
+			return []Finding{{m.objects[1].Name(), "is missing", []string{m.in.Ref + ": /file1"}, fixRepair}}
+		}},
+	"missing folder of objects": {
+		func(t *testing.T, m *machine) error { return os.RemoveAll(filepath.Dir(m.path(m.objects[1].Name()))) },
+		func(m *machine, deployed string) []Finding {
+			return []Finding{{m.objects[1].Name(), "is missing", []string{m.in.Ref + ": /file1"}, fixRepair}}
+		}},
+	"wrong mode": {
+		func(t *testing.T, m *machine) error { return os.Chmod(m.path(m.objects[0].Name()), 0o555) },
+		func(m *machine, deployed string) []Finding {
+			return []Finding{
+				{m.objects[0].Name(), "has mode 0555 instead of 0444", []string{m.in.Ref + ": /file0"}, fixRepair},
+			}
+		}},
+	"wrong time": {
+		func(t *testing.T, m *machine) error {
+			return os.Chtimes(m.path(m.objects[0].Name()), time.Unix(5, 0), time.Unix(5, 0))
+		},
+		func(m *machine, deployed string) []Finding {
+			return []Finding{
+				{m.objects[0].Name(), "has the time 5.000000000 instead of 0", []string{m.in.Ref + ": /file0"}, fixRepair},
+			}
+		}},
+	"strangers in the store": {
+		func(t *testing.T, m *machine) error {
+			return errors.Join(os.WriteFile(m.path("objects/readme"), nil, 0o644), os.WriteFile(m.path("trees/x"), nil, 0o644), os.WriteFile(m.path("releases/y"), nil, 0o644))
+		},
+		func(m *machine, deployed string) []Finding {
+			return []Finding{
+				{"objects/readme", "is not a folder", nil, fixRemove},
+				{"trees/x", "is not the name of a document", nil, fixUnused},
+				{"releases/y", "is not the name of a document", nil, fixUnused},
+			}
+		}},
+	"damaged object that nobody needs": {
+		func(t *testing.T, m *machine) error {
+			o := store.Object{Digest: digest.Of([]byte("unused")), Size: 6}
+			return errors.Join(os.MkdirAll(filepath.Dir(m.path(o.Name())), 0o755), os.WriteFile(m.path(o.Name()), nil, 0o444))
+		},
+		func(m *machine, deployed string) []Finding {
+			o := store.Object{Digest: digest.Of([]byte("unused")), Size: 6}
+			return []Finding{{o.Name(), fmt.Sprintf("%v: content %s: %v (have %s)", o, o.Digest.Short(), digest.ErrMismatch, digest.Of(nil).Short()), nil, fixUnused}}
+		}},
+	"missing documents": {
+		func(t *testing.T, m *machine) error {
+			return errors.Join(os.Remove(m.path(store.ReleaseName(m.in.Release))), os.Remove(m.path(store.TreeName(m.in.Tree.Digest))))
+		},
+		func(m *machine, deployed string) []Finding {
+			return []Finding{
+				{store.ReleaseName(m.in.Release), "is missing", []string{m.in.Ref}, fixRepair},
+				{store.TreeName(m.in.Tree.Digest), "is missing", []string{m.in.Ref}, fixRepair},
+			}
+		}},
+	"missing deployment": {
+		func(t *testing.T, m *machine) error { return os.RemoveAll(m.path("deployments")) },
+		func(m *machine, deployed string) []Finding {
+			return []Finding{{deployed, "is missing", []string{m.in.Ref}, fixRepair}}
+		}},
+	"missing tree of a deployment": {
+		func(t *testing.T, m *machine) error {
+			return os.RemoveAll(filepath.Join(m.path("deployments"), m.in.Release.String()+".hardlink", "tree"))
+		},
+		func(m *machine, deployed string) []Finding {
+			return []Finding{{deployed, "has no tree", []string{m.in.Ref}, fixRepair}}
+		}},
+	"file of a deployment replaced, another too many": {
+		func(t *testing.T, m *machine) error {
+			in := filepath.Join(m.path("deployments"), m.in.Release.String()+".hardlink", "tree")
+			data, err := os.ReadFile(filepath.Join(in, "file1"))
+			data[7] ^= 1
+			return errors.Join(err, os.Remove(filepath.Join(in, "file1")), os.WriteFile(filepath.Join(in, "file1"), data, 0o644),
+				os.WriteFile(filepath.Join(in, "more"), nil, 0o644), os.Chtimes(filepath.Join(in, "file1"), time.Unix(0, 0), time.Unix(0, 0)), os.Chtimes(in, time.Unix(0, 0), time.Unix(0, 0)))
+		},
+		func(m *machine, deployed string) []Finding {
+			return []Finding{
+				{deployed + "/tree/file1", "has other content", []string{m.in.Ref + ": /file1"}, fixRepair},
+				{deployed + "/tree/more", "is not in the tree", []string{m.in.Ref + ": /more"}, fixRepair},
+			}
+		}},
+}
+
 func TestStoreAndDeployment(t *testing.T) {
-	for name, c := range map[string]struct {
-		ruin func(t *testing.T, m *machine) error
-		want func(m *machine, deployed string) []Finding
-	}{
-		"missing object": {
-			func(t *testing.T, m *machine) error { return os.Remove(m.path(m.objects[1].Name())) },
-			func(m *machine, deployed string) []Finding {
-				return []Finding{{m.objects[1].Name(), "is missing", []string{m.in.Ref + ": /file1"}, fixRepair}}
-			}},
-		"missing folder of objects": {
-			func(t *testing.T, m *machine) error { return os.RemoveAll(filepath.Dir(m.path(m.objects[1].Name()))) },
-			func(m *machine, deployed string) []Finding {
-				return []Finding{{m.objects[1].Name(), "is missing", []string{m.in.Ref + ": /file1"}, fixRepair}}
-			}},
-		"wrong mode": {
-			func(t *testing.T, m *machine) error { return os.Chmod(m.path(m.objects[0].Name()), 0o555) },
-			func(m *machine, deployed string) []Finding {
-				return []Finding{
-					{m.objects[0].Name(), "has mode 0555 instead of 0444", []string{m.in.Ref + ": /file0"}, fixRepair},
-				}
-			}},
-		"wrong time": {
-			func(t *testing.T, m *machine) error {
-				return os.Chtimes(m.path(m.objects[0].Name()), time.Unix(5, 0), time.Unix(5, 0))
-			},
-			func(m *machine, deployed string) []Finding {
-				return []Finding{
-					{m.objects[0].Name(), "has the time 5.000000000 instead of 0", []string{m.in.Ref + ": /file0"}, fixRepair},
-				}
-			}},
-		"strangers in the store": {
-			func(t *testing.T, m *machine) error {
-				return errors.Join(os.WriteFile(m.path("objects/readme"), nil, 0o644), os.WriteFile(m.path("trees/x"), nil, 0o644), os.WriteFile(m.path("releases/y"), nil, 0o644))
-			},
-			func(m *machine, deployed string) []Finding {
-				return []Finding{
-					{"objects/readme", "is not a folder", nil, fixRemove},
-					{"trees/x", "is not the name of a document", nil, fixUnused},
-					{"releases/y", "is not the name of a document", nil, fixUnused},
-				}
-			}},
-		"damaged object that nobody needs": {
-			func(t *testing.T, m *machine) error {
-				o := store.Object{Digest: digest.Of([]byte("unused")), Size: 6}
-				return errors.Join(os.MkdirAll(filepath.Dir(m.path(o.Name())), 0o755), os.WriteFile(m.path(o.Name()), nil, 0o444))
-			},
-			func(m *machine, deployed string) []Finding {
-				o := store.Object{Digest: digest.Of([]byte("unused")), Size: 6}
-				return []Finding{{o.Name(), fmt.Sprintf("%v: content %s: %v (have %s)", o, o.Digest.Short(), digest.ErrMismatch, digest.Of(nil).Short()), nil, fixUnused}}
-			}},
-		"missing documents": {
-			func(t *testing.T, m *machine) error {
-				return errors.Join(os.Remove(m.path(store.ReleaseName(m.in.Release))), os.Remove(m.path(store.TreeName(m.in.Tree.Digest))))
-			},
-			func(m *machine, deployed string) []Finding {
-				return []Finding{
-					{store.ReleaseName(m.in.Release), "is missing", []string{m.in.Ref}, fixRepair},
-					{store.TreeName(m.in.Tree.Digest), "is missing", []string{m.in.Ref}, fixRepair},
-				}
-			}},
-		"missing deployment": {
-			func(t *testing.T, m *machine) error { return os.RemoveAll(m.path("deployments")) },
-			func(m *machine, deployed string) []Finding {
-				return []Finding{{deployed, "is missing", []string{m.in.Ref}, fixRepair}}
-			}},
-		"missing tree of a deployment": {
-			func(t *testing.T, m *machine) error {
-				return os.RemoveAll(filepath.Join(m.path("deployments"), m.in.Release.String()+".hardlink", "tree"))
-			},
-			func(m *machine, deployed string) []Finding {
-				return []Finding{{deployed, "has no tree", []string{m.in.Ref}, fixRepair}}
-			}},
-		"file of a deployment replaced, another too many": {
-			func(t *testing.T, m *machine) error {
-				in := filepath.Join(m.path("deployments"), m.in.Release.String()+".hardlink", "tree")
-				data, err := os.ReadFile(filepath.Join(in, "file1"))
-				data[7] ^= 1
-				return errors.Join(err, os.Remove(filepath.Join(in, "file1")), os.WriteFile(filepath.Join(in, "file1"), data, 0o644),
-					os.WriteFile(filepath.Join(in, "more"), nil, 0o644), os.Chtimes(filepath.Join(in, "file1"), time.Unix(0, 0), time.Unix(0, 0)), os.Chtimes(in, time.Unix(0, 0), time.Unix(0, 0)))
-			},
-			func(m *machine, deployed string) []Finding {
-				return []Finding{
-					{deployed + "/tree/file1", "has other content", []string{m.in.Ref + ": /file1"}, fixRepair},
-					{deployed + "/tree/more", "is not in the tree", []string{m.in.Ref + ": /more"}, fixRepair},
-				}
-			}},
-	} {
+	for name, c := range ruins {
 		t.Run(name, func(t *testing.T) {
 			m := newMachine(t)
 			if err := c.ruin(t, m); err != nil {

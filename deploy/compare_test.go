@@ -63,75 +63,82 @@ func compare(ctx context.Context, t *testing.T, dir string, text []byte, known K
 	return all, nil
 }
 
+// flip changes a bit of a file and keeps its time.
+func flip(name string) error {
+	info, err := os.Stat(name)
+	if err != nil {
+		return err
+	}
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	data[len(data)/2] ^= 1
+	return errors.Join(os.WriteFile(name, data, 0), os.Chtimes(name, info.ModTime(), info.ModTime()))
+}
+
+// keep changes something in a folder and keeps the folder's time.
+func keep(name string, change func() error) error {
+	info, err := os.Stat(filepath.Dir(name))
+	if err != nil {
+		return err
+	}
+	return errors.Join(change(), os.Chtimes(filepath.Dir(name), info.ModTime(), info.ModTime()))
+}
+
+// what can be done to a folder, and what Compare finds then
+var changes = map[string]struct {
+	change func(in func(string) string) error
+	want   []Difference
+}{
+	"nothing":       {func(in func(string) string) error { return nil }, nil},
+	"write bit off": {func(in func(string) string) error { return os.Chmod(in("d/file"), 0o444) }, nil},
+	"a bit": {func(in func(string) string) error { return flip(in("d/sub/deep/file")) },
+		[]Difference{{"/d/sub/deep/file", "has other content"}}},
+	"a bit of a file with two names": {func(in func(string) string) error { return flip(in("d/file")) },
+		[]Difference{{"/d/file", "has other content"}, {"/d/link", "has other content"}}},
+	"a bit of an inline file": {func(in func(string) string) error { return flip(in("inline")) },
+		[]Difference{{"/inline", "has other content"}}},
+	"size": {func(in func(string) string) error {
+		info, err := os.Stat(in("empty"))
+		return errors.Join(err, os.WriteFile(in("empty"), []byte("x"), 0), os.Chtimes(in("empty"), info.ModTime(), info.ModTime()))
+	}, []Difference{{"/empty", "has 1 bytes instead of 0"}}},
+	"mode": {func(in func(string) string) error { return os.Chmod(in("inline"), 0o755) },
+		[]Difference{{"/inline", "has mode 0555 instead of 0444"}}},
+	"mode of a folder": {func(in func(string) string) error { return os.Chmod(in("d/sub"), 0o700) },
+		[]Difference{{"/d/sub", "has mode 0700 instead of 0755"}}},
+	"time": {func(in func(string) string) error { return os.Chtimes(in("d/file"), time.Unix(5, 0), time.Unix(5, 7)) },
+		[]Difference{{"/d/file", "has the time 5.000000007 instead of 1000000.000000000"}, {"/d/link", "has the time 5.000000007 instead of 1000000.000000000"}}},
+	"missing": {func(in func(string) string) error {
+		return keep(in("d/link"), func() error { return os.Remove(in("d/link")) })
+	}, []Difference{{"/d/link", "is missing"}}},
+	"missing folder": {func(in func(string) string) error {
+		return keep(in("d/sub"), func() error { return os.RemoveAll(in("d/sub")) })
+	}, []Difference{{"/d/sub", "is missing"}}},
+	"too many": {func(in func(string) string) error {
+		return keep(in("d/x"), func() error {
+			return errors.Join(os.WriteFile(in("d/a"), nil, 0o644), os.MkdirAll(in("d/h/i/j"), 0o755), os.WriteFile(in("d/z"), nil, 0o644))
+		})
+	}, []Difference{{"/d/a", "is not in the tree"}, {"/d/h", "is not in the tree"}, {"/d/z", "is not in the tree"}}},
+	"folder for a file": {func(in func(string) string) error {
+		return keep(in("inline"), func() error { return errors.Join(os.Remove(in("inline")), os.Mkdir(in("inline"), 0o755)) })
+	}, []Difference{{"/inline", "is no regular file"}}},
+	"symlink for a folder": {func(in func(string) string) error {
+		return keep(in("d/sub"), func() error { return errors.Join(os.RemoveAll(in("d/sub")), os.Symlink("/etc", in("d/sub"))) })
+	}, []Difference{{"/d/sub", "is no directory"}}},
+	"fifo for a file": {func(in func(string) string) error {
+		return keep(in("empty"), func() error { return errors.Join(os.Remove(in("empty")), unix.Mkfifo(in("empty"), 0o644)) })
+	}, []Difference{{"/empty", "is no regular file"}}},
+	"attribute lost": {func(in func(string) string) error { return unix.Removexattr(in("inline"), "user.name") },
+		[]Difference{{"/inline", `lacks the attribute "user.name"`}}},
+	"attribute changed": {func(in func(string) string) error { return unix.Setxattr(in("inline"), "user.name", []byte("x"), 0) },
+		[]Difference{{"/inline", `has another value of the attribute "user.name"`}}},
+	"attribute too many": {func(in func(string) string) error { return unix.Setxattr(in("d/sub"), "user.x", []byte("x"), 0) },
+		[]Difference{{"/d/sub", `has the attribute "user.x", which is not in the tree`}}},
+}
+
 func TestCompare(t *testing.T) {
-	flip := func(name string) error {
-		info, err := os.Stat(name)
-		if err != nil {
-			return err
-		}
-		data, err := os.ReadFile(name)
-		if err != nil {
-			return err
-		}
-		data[len(data)/2] ^= 1
-		return errors.Join(os.WriteFile(name, data, 0), os.Chtimes(name, info.ModTime(), info.ModTime()))
-	}
-	keep := func(name string, change func() error) error { // the parent's time
-		info, err := os.Stat(filepath.Dir(name))
-		if err != nil {
-			return err
-		}
-		return errors.Join(change(), os.Chtimes(filepath.Dir(name), info.ModTime(), info.ModTime()))
-	}
-	for name, c := range map[string]struct {
-		change func(in func(string) string) error
-		want   []Difference
-	}{
-		"nothing":       {func(in func(string) string) error { return nil }, nil},
-		"write bit off": {func(in func(string) string) error { return os.Chmod(in("d/file"), 0o444) }, nil},
-		"a bit": {func(in func(string) string) error { return flip(in("d/sub/deep/file")) },
-			[]Difference{{"/d/sub/deep/file", "has other content"}}},
-		"a bit of a file with two names": {func(in func(string) string) error { return flip(in("d/file")) },
-			[]Difference{{"/d/file", "has other content"}, {"/d/link", "has other content"}}},
-		"a bit of an inline file": {func(in func(string) string) error { return flip(in("inline")) },
-			[]Difference{{"/inline", "has other content"}}},
-		"size": {func(in func(string) string) error {
-			info, err := os.Stat(in("empty"))
-			return errors.Join(err, os.WriteFile(in("empty"), []byte("x"), 0), os.Chtimes(in("empty"), info.ModTime(), info.ModTime()))
-		}, []Difference{{"/empty", "has 1 bytes instead of 0"}}},
-		"mode": {func(in func(string) string) error { return os.Chmod(in("inline"), 0o755) },
-			[]Difference{{"/inline", "has mode 0555 instead of 0444"}}},
-		"mode of a folder": {func(in func(string) string) error { return os.Chmod(in("d/sub"), 0o700) },
-			[]Difference{{"/d/sub", "has mode 0700 instead of 0755"}}},
-		"time": {func(in func(string) string) error { return os.Chtimes(in("d/file"), time.Unix(5, 0), time.Unix(5, 7)) },
-			[]Difference{{"/d/file", "has the time 5.000000007 instead of 1000000.000000000"}, {"/d/link", "has the time 5.000000007 instead of 1000000.000000000"}}},
-		"missing": {func(in func(string) string) error {
-			return keep(in("d/link"), func() error { return os.Remove(in("d/link")) })
-		}, []Difference{{"/d/link", "is missing"}}},
-		"missing folder": {func(in func(string) string) error {
-			return keep(in("d/sub"), func() error { return os.RemoveAll(in("d/sub")) })
-		}, []Difference{{"/d/sub", "is missing"}}},
-		"too many": {func(in func(string) string) error {
-			return keep(in("d/x"), func() error {
-				return errors.Join(os.WriteFile(in("d/a"), nil, 0o644), os.MkdirAll(in("d/h/i/j"), 0o755), os.WriteFile(in("d/z"), nil, 0o644))
-			})
-		}, []Difference{{"/d/a", "is not in the tree"}, {"/d/h", "is not in the tree"}, {"/d/z", "is not in the tree"}}},
-		"folder for a file": {func(in func(string) string) error {
-			return keep(in("inline"), func() error { return errors.Join(os.Remove(in("inline")), os.Mkdir(in("inline"), 0o755)) })
-		}, []Difference{{"/inline", "is no regular file"}}},
-		"symlink for a folder": {func(in func(string) string) error {
-			return keep(in("d/sub"), func() error { return errors.Join(os.RemoveAll(in("d/sub")), os.Symlink("/etc", in("d/sub"))) })
-		}, []Difference{{"/d/sub", "is no directory"}}},
-		"fifo for a file": {func(in func(string) string) error {
-			return keep(in("empty"), func() error { return errors.Join(os.Remove(in("empty")), unix.Mkfifo(in("empty"), 0o644)) })
-		}, []Difference{{"/empty", "is no regular file"}}},
-		"attribute lost": {func(in func(string) string) error { return unix.Removexattr(in("inline"), "user.name") },
-			[]Difference{{"/inline", `lacks the attribute "user.name"`}}},
-		"attribute changed": {func(in func(string) string) error { return unix.Setxattr(in("inline"), "user.name", []byte("x"), 0) },
-			[]Difference{{"/inline", `has another value of the attribute "user.name"`}}},
-		"attribute too many": {func(in func(string) string) error { return unix.Setxattr(in("d/sub"), "user.x", []byte("x"), 0) },
-			[]Difference{{"/d/sub", `has the attribute "user.x", which is not in the tree`}}},
-	} {
+	for name, c := range changes {
 		t.Run(name, func(t *testing.T) {
 			dir, text := exampleFolder(t)
 			if err := c.change(func(name string) string { return filepath.Join(dir, name) }); err != nil {

@@ -172,6 +172,12 @@ func (d Deployment) Place(root *beneath.Dir) error {
 	if err != nil {
 		return err
 	}
+	return d.Persist(root)
+}
+
+// Persist makes durable that the deployment is in its place: for one that was
+// there already, whose maker may have been stopped just before.
+func (d Deployment) Persist(root *beneath.Dir) error {
 	deployments, err := root.OpenDir(folder)
 	if err != nil {
 		return err

@@ -66,9 +66,9 @@ func (s *Store) Close() error {
 	return errors.Join(errs...)
 }
 
-// folder gives the handle of the folder that holds o; without make it is
-// fs.ErrNotExist while there is none.
-func (s *Store) folder(o Object, make bool) (*beneath.Dir, error) {
+// folder gives the handle of the folder that holds o; unless it is to be
+// created, it is fs.ErrNotExist while there is none.
+func (s *Store) folder(o Object, create bool) (*beneath.Dir, error) {
 	f := &s.folders[o.folder()]
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -77,7 +77,7 @@ func (s *Store) folder(o Object, make bool) (*beneath.Dir, error) {
 	}
 	name := "objects/" + folderName(o.folder())
 	dir, err := s.dir.OpenDir(name)
-	if make && errors.Is(err, fs.ErrNotExist) {
+	if create && errors.Is(err, fs.ErrNotExist) {
 		if err := s.dir.MkdirAll(name, 0o755); err != nil {
 			return nil, err
 		}

@@ -4,19 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/larch-project/larch/deploy"
-	"github.com/larch-project/larch/digest"
 	"github.com/larch-project/larch/internal/beneath"
 )
 
@@ -150,11 +146,11 @@ func (s suite) linksRunOut(t *testing.T) {
 	r := NewRelease()
 	shared := content("shared", 1000)
 	for i := range 10 {
-		r.File(tangledPath(i), shared)
+		r.File(numbered(i), shared)
 	}
 	site, contents := s.site(t)
 	contents.links, contents.given = 4, map[string]int{}
-	spec := r.Link("/link", tangledPath(0)).spec(t, "release", contents)
+	spec := r.Link("/link", numbered(0)).spec(t, "release", contents)
 	if err := s.backend.Make(t.Context(), site, spec); err != nil {
 		t.Fatal(err)
 	}
@@ -169,262 +165,6 @@ func (s suite) madeTwice(t *testing.T) {
 		t.Error(err)
 	}
 	same(t, view.Path, spec)
-	s.noLeftovers(t, site)
-}
-
-var errFault = errors.New("fault")
-
-// atEachChange calls do with a root that fails at one change, for each in turn,
-// once and from then on, until there was none to fail at.
-func atEachChange(t *testing.T, do func(t *testing.T, fail func(*beneath.Dir) *beneath.Dir)) {
-	for _, sticky := range []bool{false, true} {
-		for n := int64(1); ; n++ {
-			var count atomic.Int64
-			hook := func(op, name string) error {
-				if at := count.Add(1); at == n || sticky && at > n {
-					return fmt.Errorf("%s %s: %w", op, name, errFault)
-				}
-				return nil
-			}
-			do(t, func(d *beneath.Dir) *beneath.Dir { return d.WithFault(hook) })
-			if t.Failed() {
-				t.Fatalf("at change %d, sticky %v", n, sticky)
-			}
-			if count.Load() < n {
-				break
-			}
-		}
-	}
-}
-
-func (s suite) faultWhileMade(t *testing.T) {
-	atEachChange(t, func(t *testing.T, fail func(*beneath.Dir) *beneath.Dir) {
-		site, contents := s.site(t)
-		spec := tangled().spec(t, "release", contents)
-		err := s.backend.Make(t.Context(), deploy.Site{Root: fail(site.Root), Content: site.Content}, spec)
-		switch there, _ := deploy.List(site.Root); {
-		case err != nil && !errors.Is(err, errFault):
-			t.Error(err)
-		case len(there) > 0: // with an error too: after the commit point
-			s.isThere(t, site, spec)
-		case err == nil:
-			t.Error("no error, and nothing there")
-		}
-		if err := s.backend.Make(t.Context(), site, spec); err != nil {
-			t.Errorf("the next run: %v", err)
-		}
-		s.isThere(t, site, spec)
-		s.noLeftovers(t, site)
-	})
-}
-
-// what is there under the name is another tree, as if its making had been
-// interrupted by a file system that kept no promise
-func (s suite) faultWhileMadeAnew(t *testing.T) {
-	atEachChange(t, func(t *testing.T, fail func(*beneath.Dir) *beneath.Dir) {
-		site, contents := s.site(t)
-		old := NewRelease().File("/old", content("old", 100)).spec(t, "release", contents)
-		if err := s.backend.Make(t.Context(), site, old); err != nil {
-			t.Fatal(err)
-		}
-		spec := tangled().spec(t, "release", contents)
-		view := s.open(t, site, spec.Name)
-		if err := s.backend.Make(t.Context(), site, spec); !errors.Is(err, deploy.ErrInUse) {
-			t.Errorf("made anew while in use: error %v", err)
-		}
-		same(t, view.Path, old)
-		view.Close()
-		err := s.backend.Make(t.Context(), deploy.Site{Root: fail(site.Root), Content: site.Content}, spec)
-		if err != nil && !errors.Is(err, errFault) {
-			t.Error(err)
-		}
-		view = s.open(t, site, spec.Name)
-		if one, other := problems(t, view.Path, old), problems(t, view.Path, spec); len(other) > 0 && (err == nil || len(one) > 0) {
-			t.Errorf("neither the old tree nor the new one: error %v, %v", err, other)
-		}
-		view.Close()
-		if err := s.backend.Make(t.Context(), site, spec); err != nil {
-			t.Errorf("the next run: %v", err)
-		}
-		s.isThere(t, site, spec)
-	})
-}
-
-func (s suite) faultWhileRemoved(t *testing.T) {
-	atEachChange(t, func(t *testing.T, fail func(*beneath.Dir) *beneath.Dir) {
-		site, spec := s.made(t, tangled())
-		err := s.backend.Remove(t.Context(), deploy.Site{Root: fail(site.Root), Content: site.Content}, spec.Name)
-		if there, _ := deploy.List(site.Root); len(there) > 0 {
-			if err == nil {
-				t.Error("no error, and it is there")
-			}
-			s.isThere(t, site, spec)
-		}
-		if err := s.backend.Remove(t.Context(), site, spec.Name); err != nil {
-			t.Errorf("the next run: %v", err)
-		}
-		s.isAbsent(t, site, spec.Name)
-	})
-}
-
-func (s suite) removalInUse(t *testing.T) {
-	site, spec := s.made(t, tangled())
-	view, second := s.open(t, site, spec.Name), s.open(t, site, spec.Name)
-	f, err := os.Open(filepath.Join(view.Path, "bin/program"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	for _, v := range []*deploy.View{view, second} {
-		if err := s.backend.Remove(t.Context(), site, spec.Name); !errors.Is(err, deploy.ErrInUse) {
-			t.Errorf("removed while in use: error %v", err)
-		}
-		same(t, v.Path, spec)
-		if err := v.Close(); err != nil {
-			t.Error(err)
-		}
-	}
-	for range 2 { // the second time there is none
-		if err := s.backend.Remove(t.Context(), site, spec.Name); err != nil {
-			t.Error(err)
-		}
-	}
-	s.isAbsent(t, site, spec.Name)
-	want := content("program", 70_000)
-	if err := digest.Verify(f, digest.Of(want), int64(len(want))); err != nil {
-		t.Errorf("a file that was open before the removal: %v", err)
-	}
-	if err := s.backend.Make(t.Context(), site, spec); err != nil {
-		t.Errorf("made once more: %v", err)
-	}
-	s.isThere(t, site, spec)
-}
-
-// the program goes on when who started it has gone
-func (s suite) removalWithChild(t *testing.T) {
-	site, spec := s.made(t, tangled())
-	view := s.open(t, site, spec.Name)
-	child := exec.Command("cat")
-	child.ExtraFiles = []*os.File{view.Hold}
-	in, err := child.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if view.Prepare != nil {
-		if err := view.Prepare(child); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := child.Start(); err != nil {
-		t.Fatal(err)
-	}
-	if err := view.Hold.Close(); err != nil {
-		t.Error(err)
-	}
-	if err := s.backend.Remove(t.Context(), site, spec.Name); !errors.Is(err, deploy.ErrInUse) {
-		t.Errorf("removed while a child holds it: error %v", err)
-	}
-	if err := errors.Join(in.Close(), child.Wait()); err != nil {
-		t.Error(err)
-	}
-	if err := s.backend.Remove(t.Context(), site, spec.Name); err != nil {
-		t.Error(err)
-	}
-	s.isAbsent(t, site, spec.Name)
-}
-
-func (s suite) removalFollowsNothing(t *testing.T) {
-	outside := t.TempDir()
-	sentinel := filepath.Join(outside, "sentinel")
-	if err := os.WriteFile(sentinel, []byte("kept"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	site, spec := s.made(t, NewRelease().Symlink("/out", outside).Dir("/d").Symlink("/d/out", sentinel))
-	if err := s.backend.Remove(t.Context(), site, spec.Name); err != nil {
-		t.Error(err)
-	}
-	if data, err := os.ReadFile(sentinel); err != nil || string(data) != "kept" {
-		t.Errorf("outside of the deployment: %q, error %v", data, err)
-	}
-}
-
-// a bit is flipped in stored content: a backend that promises so gives an error
-// at the read, any other a tree in which Compare finds it
-func (s suite) damage(t *testing.T) {
-	site, contents := s.site(t)
-	spec := tangled().spec(t, "release", contents)
-	if err := s.backend.Make(t.Context(), site, spec); err != nil {
-		t.Fatal(err)
-	}
-	program := content("program", 70_000)
-	name := filepath.Join(site.Root.Path(), path(digest.Of(program), true))
-	flip(t, name, 40_000)
-	view, err := s.backend.Open(t.Context(), site, spec.Name)
-	if err != nil {
-		t.Logf("opening refuses: %v", err)
-		return
-	}
-	defer view.Close()
-	if s.backend.Probe(t.Context(), site).Verifies == deploy.Signed {
-		f, err := os.Open(filepath.Join(view.Path, "bin/program"))
-		if err == nil {
-			_, err = io.Copy(io.Discard, f)
-			f.Close()
-		}
-		if err == nil {
-			t.Error("damaged content was read without an error")
-		}
-		return
-	}
-	found := problems(t, view.Path, spec)
-	if len(found) == 0 {
-		t.Log("the damage does not reach this form")
-	}
-	for _, d := range found {
-		if d.Path != "/bin/program" && d.Path != "/bin/program2" {
-			t.Errorf("%s is blamed: %s", d.Path, d.Problem)
-		}
-	}
-}
-
-// flip changes one bit and leaves all else as it was.
-func flip(t *testing.T, name string, offset int) {
-	t.Helper()
-	data, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	info, err := os.Stat(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chmod(name, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	f, err := os.OpenFile(name, os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := f.WriteAt([]byte{data[offset] ^ 1}, int64(offset)); err != nil {
-		t.Fatal(err)
-	}
-	if err := f.Close(); err != nil {
-		t.Fatal(err)
-	}
-	seal(t, name, info.Mode()&0o100 != 0)
-}
-
-func (s suite) missingContent(t *testing.T) {
-	site, contents := s.site(t)
-	spec := tangled().spec(t, "release", contents)
-	data := content("data", 5000)
-	if err := os.Remove(filepath.Join(site.Root.Path(), path(digest.Of(data), false))); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.backend.Make(t.Context(), site, spec); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("made without a content: error %v", err)
-	}
-	s.isAbsent(t, site, spec.Name)
 	s.noLeftovers(t, site)
 }
 

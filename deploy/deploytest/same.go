@@ -11,7 +11,7 @@ import (
 	"github.com/larch-project/larch/tree"
 )
 
-func tangledPath(i int) tree.Path { return tree.Path(fmt.Sprintf("/%02d", i)) }
+func numbered(i int) tree.Path { return tree.Path(fmt.Sprintf("/%02d", i)) }
 
 var errCut = errors.New("the tree breaks off")
 

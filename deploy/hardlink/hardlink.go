@@ -59,8 +59,11 @@ func (b Backend) Make(ctx context.Context, site deploy.Site, spec deploy.Spec) e
 	if there, err := d.Exists(site.Root); err != nil {
 		return err
 	} else if there {
-		if right, err := isRight(ctx, site, spec); right || err != nil {
-			return err
+		switch right, err := isRight(ctx, site, spec); {
+		case err != nil:
+			return fmt.Errorf("checking deployment %.12s: %w", spec.Name, err)
+		case right:
+			return d.Persist(site.Root)
 		}
 	}
 	if err := makeAside(ctx, site, spec); err != nil {

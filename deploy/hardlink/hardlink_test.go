@@ -32,7 +32,7 @@ type machine struct {
 
 // newMachine stores the given contents as /0, /1 and so on, and besides a symlink,
 // an inline file, and a file that cannot be the store's.
-func newMachine(t *testing.T, contents ...[]byte) *machine {
+func newMachine(t testing.TB, contents ...[]byte) *machine {
 	t.Helper()
 	m := &machine{dir: t.TempDir()}
 	root, err := beneath.Open(m.dir)
