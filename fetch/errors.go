@@ -19,7 +19,7 @@ import (
 // digest.ErrMismatch, a missing pack fs.ErrNotExist.
 type DamageError struct {
 	Pack   digest.Digest
-	Offset int64 // in the pack, of the first frame that was found wrong, bytes
+	Offset int64 // of the frame at which it was noticed, bytes; of a content of several it may be another
 	Err    error
 }
 
@@ -49,8 +49,6 @@ func asDamage(err error) (error, bool) {
 	}
 	return err, false
 }
-
-func isMismatch(err error) bool { return errors.Is(err, digest.ErrMismatch) }
 
 // storeFailed tells whether err means that the store takes nothing more, from
 // wherever it may come.

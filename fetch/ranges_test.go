@@ -26,8 +26,8 @@ func serve(t *testing.T, p *published) (*transporttest.Server, transport.Transpo
 
 // Without ranges each pack is fetched once, but for the one that shows it.
 func TestServerWithoutRanges(t *testing.T) {
-	items := append(many(1500, 12_000), item{name: "large", data: noise(99, 11*repo.FrameSize)})
-	p := publish(t, items, packing{maxPack: 10 << 20})
+	items := append(many(200, 12_000), item{name: "large", data: noise(99, 9*repo.FrameSize)})
+	p := publish(t, items, packing{maxPack: 9 << 20})
 	var all int64
 	for _, pack := range p.index.Packs {
 		all += pack.Size
@@ -58,10 +58,10 @@ func TestServerWithoutRanges(t *testing.T) {
 
 // Of packs of which little is wanted, that little is stored.
 func TestServerWithoutRangesHasAFewOfMany(t *testing.T) {
-	items := many(900, 12_000)
-	p, m := publish(t, items, packing{shared: 1, maxPack: 3 << 20}), newMachine(t)
-	m.put(items[:300]...)
-	m.put(items[302:890]...)
+	items := many(300, 12_000)
+	p, m := publish(t, items, packing{shared: 1, maxPack: 1 << 20}), newMachine(t)
+	m.put(items[:100]...)
+	m.put(items[102:290]...)
 	server, web, _ := serve(t, p)
 	server.Always(transporttest.NoRanges)
 	if err := m.fetch(p, web); err != nil {
@@ -75,9 +75,9 @@ func TestServerWithoutRangesHasAFewOfMany(t *testing.T) {
 
 // One of several mirrors has no ranges.
 func TestRangesNowAndThen(t *testing.T) {
-	p, m := publish(t, append(many(2000, 12_000), item{name: "large", data: noise(99, 30*repo.FrameSize)}), packing{}), newMachine(t)
+	p, m := publish(t, append(many(100, 12_000), item{name: "large", data: noise(99, 17*repo.FrameSize)}), packing{}), newMachine(t)
 	server, web, _ := serve(t, p)
-	server.Next(transporttest.Honest, transporttest.Honest, transporttest.NoRanges, transporttest.Honest, transporttest.NoRanges)
+	server.Next(transporttest.Honest, transporttest.Honest, transporttest.NoRanges)
 	if err := m.fetch(p, web); err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +86,7 @@ func TestRangesNowAndThen(t *testing.T) {
 
 // A connection that breaks is the transport's business: no byte is fetched twice.
 func TestBrokenConnections(t *testing.T) {
-	p, m := publish(t, many(600, 12_000), packing{maxPack: 2 << 20}), newMachine(t)
+	p, m := publish(t, many(300, 12_000), packing{maxPack: 1 << 20}), newMachine(t)
 	server, web, stats := serve(t, p)
 	server.Next(transporttest.CutAfter(100_000), transporttest.CutAfter(200_000))
 	_, plan := m.plan(p)

@@ -2,11 +2,13 @@ package fetch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"runtime"
 	"sync"
 
+	"github.com/larch-project/larch/digest"
 	"github.com/larch-project/larch/repo"
 	"github.com/larch-project/larch/transport"
 )
@@ -14,6 +16,9 @@ import (
 const (
 	// connections is how many requests are under way at most.
 	connections = 8
+	// maxUnpackers bounds the memory of machines with many cores, which have no
+	// network that fast.
+	maxUnpackers = 8
 	// maxDamage is after how many wrong frames and missing packs nothing more is
 	// asked for: the server gives nothing but nonsense.
 	maxDamage = 16
@@ -44,22 +49,25 @@ type frame struct {
 func (r *run) round(parent context.Context) error {
 	ctx, fail := context.WithCancelCause(parent)
 	defer fail(nil)
-	x := &round{run: r, schedule: newSchedule(r.segments), frames: make(chan *frame, runtime.GOMAXPROCS(0)), fail: fail}
-	var receivers, unpackers sync.WaitGroup
+	x := &round{run: r, schedule: newSchedule(r.segments), frames: make(chan *frame, unpackers()), fail: fail}
+	var receiving, unpacking sync.WaitGroup
 	for range min(connections, len(r.segments)) {
-		receivers.Go(func() { x.receiveAll(ctx) })
+		receiving.Go(func() { x.receiveAll(ctx) })
 	}
 	for range cap(x.frames) {
-		unpackers.Go(func() { x.unpackAll(ctx) })
+		unpacking.Go(func() { x.unpackAll(ctx) })
 	}
-	receivers.Wait()
+	receiving.Wait()
 	close(x.frames)
-	unpackers.Wait()
+	unpacking.Wait()
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	return x.damage
 }
+
+// unpackers is how many goroutines unpack.
+func unpackers() int { return min(runtime.GOMAXPROCS(0), maxUnpackers) }
 
 // spoilt notes a frame that is not right.
 func (x *round) spoilt(number int32, err error) {
@@ -185,14 +193,24 @@ func (x *round) unpack(f *frame, buf []byte) {
 		x.spoilt(f.number, fmt.Errorf("%w: %v", errFrame, err))
 		return
 	}
-	for _, p := range f.pieces {
-		switch err := x.keep(p, data); {
+	if err := x.keepAll(f.pieces, data); err != nil {
+		x.spoilt(f.number, err)
+	}
+}
+
+// keepAll stores what is wanted of a frame's content. The error is that of the
+// first piece that is wrong; one that is not about the content ends the round.
+func (x *round) keepAll(pieces []piece, data []byte) (wrong error) {
+	for _, p := range pieces {
+		err := x.keep(p, data)
+		switch {
 		case err == nil:
-		case isMismatch(err):
-			x.spoilt(f.number, err)
-		default:
+		case !errors.Is(err, digest.ErrMismatch):
 			x.fail(err)
-			return
+			return nil
+		case wrong == nil:
+			wrong = err
 		}
 	}
+	return wrong
 }

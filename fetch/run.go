@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -64,7 +63,7 @@ type run struct {
 }
 
 func newRun(p *Plan, t transport.Transport, to *store.Batch, again Again, progress func(int64)) (*run, error) {
-	codec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(runtime.GOMAXPROCS(0)), zstd.WithDecoderLowmem(true),
+	codec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(unpackers()), zstd.WithDecoderLowmem(true),
 		zstd.WithDecodeAllCapLimit(true), zstd.WithDecoderMaxMemory(repo.FrameSize))
 	if err != nil {
 		return nil, err

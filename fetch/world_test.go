@@ -41,10 +41,7 @@ type item struct {
 // noise gives bytes that do not compress, the same for the same seed.
 func noise(seed uint64, n int) string {
 	p := make([]byte, n)
-	r := rand.New(rand.NewPCG(seed, 0))
-	for i := range p {
-		p[i] = byte(r.Uint32())
-	}
+	rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8), byte(seed >> 16)}).Read(p)
 	return string(p)
 }
 
