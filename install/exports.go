@@ -45,6 +45,7 @@ type exporter struct {
 	inst     *Installation
 	base     *Generation
 	anew     bool // take nothing over
+	changes  []Change
 	warnings []Warning
 }
 
@@ -58,9 +59,10 @@ type candidate struct {
 // write is an exportWriter. A name that two refs want goes to the one that had it
 // before, else to the first in the order of refs; the other is warned of.
 func (x *exporter) write(exports *beneath.Dir, list []Installed) ([]Installed, error) {
+	x.changes = changes(x.base, &Generation{Installed: list})
 	wanted := map[string][]candidate{}
 	for _, in := range list {
-		found, err := x.candidates(in, list)
+		found, err := x.candidates(in)
 		if err != nil {
 			return nil, fmt.Errorf("exports of %s: %w", in.Ref, err)
 		}
@@ -114,11 +116,11 @@ func (x *exporter) warn(ref release.Ref, format string, args ...any) {
 }
 
 // candidates finds what a ref would export.
-func (x *exporter) candidates(in Installed, list []Installed) ([]candidate, error) {
+func (x *exporter) candidates(in Installed) ([]candidate, error) {
 	if in.Ref.Kind != release.App {
 		return nil, nil
 	}
-	if found := x.unchanged(in, list); found != nil {
+	if found := x.unchanged(in); found != nil {
 		return found, nil
 	}
 	return x.fresh(in)
@@ -127,9 +129,9 @@ func (x *exporter) candidates(in Installed, list []Installed) ([]candidate, erro
 // unchanged gives the files of the generation before, or nil if they have to be
 // made anew: for another release, where one is missing, and where a change of a
 // ref with a related id may have given or taken names.
-func (x *exporter) unchanged(in Installed, list []Installed) []candidate {
+func (x *exporter) unchanged(in Installed) []candidate {
 	before := x.base.Find(in.Ref)
-	if x.anew || before == nil || before.Release != in.Release || x.disturbed(in.Ref, list) {
+	if x.anew || before == nil || before.Release != in.Release || x.disturbed(in.Ref) {
 		return nil
 	}
 	from := path.Join(generationName(x.base.Number), exportsName)
@@ -146,19 +148,10 @@ func (x *exporter) unchanged(in Installed, list []Installed) []candidate {
 	return found
 }
 
-// disturbed tells whether the transaction changes a ref that could export the
-// same names.
-func (x *exporter) disturbed(ref release.Ref, list []Installed) bool {
-	now := &Generation{Installed: list}
-	for _, pair := range [][2]*Generation{{x.base, now}, {now, x.base}} {
-		for _, in := range pair[0].Installed {
-			same := pair[1].Find(in.Ref)
-			if in.Ref != ref && related(in.Ref.ID, ref.ID) && (same == nil || same.Release != in.Release) {
-				return true
-			}
-		}
-	}
-	return false
+// disturbed tells whether the transaction changes another ref that could export
+// the same names.
+func (x *exporter) disturbed(ref release.Ref) bool {
+	return slices.ContainsFunc(x.changes, func(c Change) bool { return c.Ref != ref && related(c.Ref.ID, ref.ID) })
 }
 
 func related(a, b string) bool {

@@ -21,8 +21,20 @@ type faultCase struct {
 	do       func(context.Context, *Installation) error
 }
 
-func faultCases() []faultCase {
+func faultCases(p *publisher) []faultCase {
 	return []faultCase{
+		{"remote add", "Hello 1.0", "Hello 1.0", func(ctx context.Context, i *Installation) error {
+			if _, err := i.AddRemote(ctx, "second", p.path, p.fingerprint); !errors.Is(err, ErrRemoteExists) {
+				return err
+			}
+			return nil
+		}},
+		{"remote remove", "Hello 1.0", "Hello 1.0", func(ctx context.Context, i *Installation) error {
+			if err := i.RemoveRemote(ctx, "example"); !errors.Is(err, ErrUnknownRemote) {
+				return err
+			}
+			return nil
+		}},
 		{"install", "Hello 1.0", "Hello 1.0, More 2", func(ctx context.Context, i *Installation) error {
 			_, err := install(ctx, i, "more")
 			return err
@@ -52,8 +64,8 @@ func faultCases() []faultCase {
 // next run must reach the new one and leave nothing over. Without LARCH_TEST_LONG
 // it is each eleventh change.
 func TestFaultAtEveryChange(t *testing.T) {
-	start := faultWorld(t)
-	for _, c := range faultCases() {
+	p, start := faultWorld(t)
+	for _, c := range faultCases(p) {
 		t.Run(c.name, func(t *testing.T) {
 			reference := start.copy(t)
 			var count atomic.Int64
@@ -80,7 +92,7 @@ func TestFaultAtEveryChange(t *testing.T) {
 }
 
 // faultWorld is a machine with something in its past, and news in its remote.
-func faultWorld(t *testing.T) *machine {
+func faultWorld(t *testing.T) (*publisher, *machine) {
 	p := newPublisher(t, trust.InitOptions{})
 	p.publish(hello, "0.9", program("0.9"))
 	m := newMachine(t)
@@ -91,7 +103,7 @@ func faultWorld(t *testing.T) *machine {
 	m.update()
 	p.publish(hello, "1.1", program("1.1"))
 	must[any](t)(nil, m.Refresh(t.Context()))
-	return m
+	return p, m
 }
 
 // copy makes a second machine like the first, links and all.

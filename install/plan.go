@@ -143,6 +143,9 @@ func (p *Plan) update(ctx context.Context, d *draft, in Installed, o offer) erro
 // requires: ErrRequired if something that stays requires one of them.
 func (i *Installation) PlanUninstall(ctx context.Context, refs []string, opt PlanOptions) (*Plan, error) {
 	return i.plan(ctx, Uninstall, opt, func(p *Plan, d *draft) error {
+		if len(refs) == 0 { // not everything
+			return nil
+		}
 		chosen, err := p.chosen(refs)
 		for _, in := range chosen {
 			d.remove(in.Ref)

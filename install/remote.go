@@ -113,8 +113,14 @@ func (i *Installation) RemoveRemote(ctx context.Context, name string) error {
 		return err
 	}
 	defer held.Close()
-	if _, err := i.remote(name); err != nil && !errors.Is(err, ErrFormat) {
-		return err
+	there := checkName(name) == nil
+	if there {
+		if there, err = i.root.Exists(path.Join(remotes, name)); err != nil {
+			return err
+		}
+	}
+	if !there {
+		return fmt.Errorf("%.80q: %w", name, ErrUnknownRemote)
 	}
 	if err := i.trash(path.Join(remotes, name)); err != nil {
 		return fmt.Errorf("removing the remote %q: %w", name, err)
