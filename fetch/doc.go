@@ -1,21 +1,40 @@
 // Package fetch decides which bytes of a repository travel to this machine, and
 // has them travel.
 //
-// [Survey] compares the contents that a tree needs with what the store has, in
-// either form, and [Need.Seed] with what lies about in local folders; neither uses
-// the network. What is missing is looked up in the release's index, and becomes a
-// [Plan]: frames of packs, neighbours joined where the gap is small, cut into
-// segments of which several are fetched at a time. The numbers of Need and Plan
-// are exact, to be shown before the act. [Plan.Run] fetches the segments,
-// decompresses frames on all cores, and hands the contents to the store, which
-// checks each against its digest before it gets its name.
+// It begins with documents: [Release] and [Tree] bring what signed metadata leads
+// to. Then it is about contents, in three steps, of which only the last changes
+// anything:
+//
+//   - [Survey] compares what a tree needs with what is here, in either form, and
+//     [Need.Seed] with what lies about in local folders. Neither uses the network:
+//     if all is here, nothing more is asked for.
+//   - [NewPlan] looks up the rest in the release's index ([Index]): frames of
+//     packs, neighbours joined where the gap between them is small, cut into
+//     ranges of some MiB. The numbers of Need and Plan are exact, to be shown
+//     before the act.
+//   - [Plan.Run] copies what is here, fetches the ranges, several at a time,
+//     decompresses their frames on all cores and hands the contents to the store,
+//     which gives a name to nothing that it has not checked.
 //
 // All input is untrusted. Documents are capped by what signed metadata says of
-// them and checked against their names. The index is only a hint: what it leads to
-// is bounded by the sizes in it, which are bounded themselves, and checked by
-// digest. What arrived whole is kept, whatever happens to the rest, and never
-// fetched again. Memory: about fifty bytes for each distinct content, and for each
-// request under way one frame.
+// them and checked against their names. The index is a hint that nobody vouches
+// for: every number in it is bounded, what cannot be true is refused, and what is
+// untrue costs at most the download of what it names, since each content is
+// checked by its digest.
+//
+// What arrived whole is kept, whatever happens to the rest, and is not in the next
+// plan: that is all there is to resuming. The least that counts is one content; of
+// one that is cut into frames, those that came are lost with the process.
+//
+// Some things go wrong without being anybody's fault, and are mended on the way. A
+// server without ranges is found out by one answer, and then gives each pack once.
+// A pack that has gone, since the repository was repacked, has the index read
+// again, once. Frames that are wrong are fetched again, once, when all else is
+// there. A file of this machine that is not what it was is replaced by a fetch.
+//
+// Memory: some seventy bytes for each distinct content, plan and index included,
+// and for each frame under way its stored form, which is a few hundred KiB as a
+// rule and 1 MiB at most.
 //
 // Source: spec/8-fetch.md.
 package fetch

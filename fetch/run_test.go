@@ -14,7 +14,6 @@ import (
 
 	"github.com/larch-project/larch/digest"
 	"github.com/larch-project/larch/fetch"
-	"github.com/larch-project/larch/internal/beneath"
 	"github.com/larch-project/larch/repo"
 	"github.com/larch-project/larch/store"
 	"github.com/larch-project/larch/transport"
@@ -277,18 +276,14 @@ func TestFullDisk(t *testing.T) {
 	p := publish(t, append(many(12, 3000), item{name: "large", data: noise(99, 2*repo.FrameSize+1)}), packing{})
 	honest, _ := p.open()
 	for at := int64(1); ; at += 3 {
-		dir, err := beneath.Open(t.TempDir())
-		if err != nil {
-			t.Fatal(err)
-		}
 		var writes atomic.Int64
-		m := useMachine(t, dir.WithFault(func(op, name string) error {
+		m := useMachine(t, quick(t).WithFault(func(string, string) error {
 			if writes.Add(1) >= at {
 				return syscall.ENOSPC
 			}
 			return nil
 		}))
-		err = m.fetch(p, honest)
+		err := m.fetch(p, honest)
 		if err == nil {
 			m.expectAll(p)
 			break
@@ -302,11 +297,7 @@ func TestFullDisk(t *testing.T) {
 
 func TestReadOnlyStore(t *testing.T) {
 	p := publish(t, many(3, 1000), packing{})
-	dir, err := beneath.Open(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := useMachine(t, dir.WithFault(func(string, string) error { return syscall.EROFS }))
+	m := useMachine(t, quick(t).WithFault(func(string, string) error { return syscall.EROFS }))
 	honest, _ := p.open()
 	if err := m.fetch(p, honest); !errors.Is(err, store.ErrReadOnly) {
 		t.Error(err)

@@ -291,11 +291,23 @@ type machine struct {
 
 func newMachine(t testing.TB) *machine {
 	t.Helper()
-	dir, err := beneath.Open(t.TempDir())
+	return useMachine(t, quick(t))
+}
+
+// quick gives an empty folder: in memory where that is possible, since these tests
+// are not about what survives power loss, and barriers are what takes time.
+func quick(t testing.TB) *beneath.Dir {
+	t.Helper()
+	path, err := os.MkdirTemp("/dev/shm", "larch-fetch-")
+	if err != nil {
+		path = t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(path) })
+	dir, err := beneath.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return useMachine(t, dir)
+	return dir
 }
 
 func useMachine(t testing.TB, dir *beneath.Dir) *machine {
