@@ -20,24 +20,16 @@ to the last byte of every release's contents. Exits with 8 if something is wrong
 		Example: "  larch check ./repo",
 		Args:    args(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r, err := repo.Open(args[0])
-			if err != nil {
-				return err
-			}
-			defer r.Close()
-			var found findings
-			if err := check.Repository(cmd.Context(), r, c.now(), found.add); err != nil {
-				return err
-			}
-			return c.reportFindings(findingsDocument{Findings: found.rows()})
+			return withRepository(args[0], func(r *repo.Repository) error {
+				var found []check.Finding
+				if err := check.Repository(cmd.Context(), r, c.now(), func(f check.Finding) { found = append(found, f) }); err != nil {
+					return err
+				}
+				return c.reportFindings(findingsDocument{findingRows(found)})
+			})
 		},
 	}
 }
-
-// findings collects what a check finds.
-type findings struct{ all []check.Finding }
-
-func (f *findings) add(one check.Finding) { f.all = append(f.all, one) }
 
 // findingRow is one row of the documents of check and verify.
 type findingRow struct {
@@ -46,8 +38,6 @@ type findingRow struct {
 	Affects []string `json:"affects"`
 	Fix     string   `json:"fix"`
 }
-
-func (f *findings) rows() []findingRow { return findingRows(f.all) }
 
 func findingRows(all []check.Finding) []findingRow {
 	rows := []findingRow{}

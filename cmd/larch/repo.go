@@ -25,37 +25,40 @@ func (c *command) repoVerb() *cobra.Command {
 	return cmd
 }
 
-// withHead opens a repository and its signed head, without keys.
-func withHead(path string, do func(*repo.Repository, *trust.Repository) error) error {
+// withRepository opens a repository for one verb.
+func withRepository(path string, do func(*repo.Repository) error) error {
 	r, err := repo.Open(path)
 	if err != nil {
 		return err
 	}
 	defer r.Close()
-	head, err := trust.Open(r.Dir(), nil)
-	if err != nil {
-		return err
-	}
-	return do(r, head)
+	return do(r)
+}
+
+// withHead opens a repository and its signed head, without keys.
+func withHead(path string, do func(*repo.Repository, *trust.Repository) error) error {
+	return withRepository(path, func(r *repo.Repository) error {
+		head, err := trust.Open(r.Dir(), nil)
+		if err != nil {
+			return err
+		}
+		return do(r, head)
+	})
 }
 
 // withKeys opens a repository and its signed head for changes.
 func (c *command) withKeys(path string, do func(*repo.Repository, *trust.Repository) error) error {
-	r, err := repo.Open(path)
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	keys, err := c.keyStore(r)
-	if err != nil {
-		return err
-	}
-
-	head, err := trust.Open(r.Dir(), keys)
-	if err != nil {
-		return err
-	}
-	return do(r, head)
+	return withRepository(path, func(r *repo.Repository) error {
+		keys, err := c.keyStore(r)
+		if err != nil {
+			return err
+		}
+		head, err := trust.Open(r.Dir(), keys)
+		if err != nil {
+			return err
+		}
+		return do(r, head)
+	})
 }
 
 func (c *command) repoLogVerb() *cobra.Command {
@@ -131,19 +134,16 @@ replaced stay for a day, for readers that are under way.`,
 		Example: "  larch repo prune ./repo --keep 10",
 		Args:    args(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r, err := repo.Open(args[0])
-			if err != nil {
-				return err
-			}
-			defer r.Close()
 			if keep < 0 {
 				return usage(cmd, fmt.Errorf("--keep %d", keep))
 			}
-			done, err := r.Prune(cmd.Context(), keep, c.now(), dry)
-			if err != nil {
-				return err
-			}
-			return c.reportPruned(done, dry)
+			return withRepository(args[0], func(r *repo.Repository) error {
+				done, err := r.Prune(cmd.Context(), keep, c.now(), dry)
+				if err != nil {
+					return err
+				}
+				return c.reportPruned(done, dry)
+			})
 		},
 	}
 	cmd.Flags().IntVar(&keep, "keep", 0, "releases of each ref to keep (0: all)")
@@ -190,26 +190,25 @@ into larger ones. Readers are not disturbed: what was replaced stays for a day.`
 		Example: "  larch repo repack ./repo",
 		Args:    args(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r, err := repo.Open(args[0])
-			if err != nil {
-				return err
-			}
-			defer r.Close()
-			done, err := r.Repack(cmd.Context(), c.now())
-			if err != nil {
-				return err
-			}
-			doc := repacked{done.Before, done.After, done.Retired, done.Written}
-			return c.report(doc, func(w io.Writer) {
-				if doc.Retired == 0 {
-					fmt.Fprintf(w, "Nothing to do: the newest releases are in %s\n", count(int64(doc.PacksBefore), "pack"))
-					return
+			return withRepository(args[0], func(r *repo.Repository) error {
+				done, err := r.Repack(cmd.Context(), c.now())
+				if err != nil {
+					return err
 				}
-				fmt.Fprintf(w, "Replaced %s; the newest releases are in %s instead of %d; %s written\n",
-					count(int64(doc.Retired), "pack"), count(int64(doc.PacksAfter), "pack"), doc.PacksBefore, size(doc.BytesWritten))
+				doc := repacked{done.Before, done.After, done.Retired, done.Written}
+				return c.report(doc, doc.print)
 			})
 		},
 	}
+}
+
+func (r repacked) print(w io.Writer) {
+	if r.Retired == 0 {
+		fmt.Fprintf(w, "Nothing to do: the newest releases are in %s\n", count(int64(r.PacksBefore), "pack"))
+		return
+	}
+	fmt.Fprintf(w, "Replaced %s; the newest releases are in %s instead of %d; %s written\n",
+		count(int64(r.Retired), "pack"), count(int64(r.PacksAfter), "pack"), r.PacksBefore, size(r.BytesWritten))
 }
 
 // renewal is one row of the document of repo refresh.
