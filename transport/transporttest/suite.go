@@ -190,7 +190,7 @@ func (s *suite) notModified(t *testing.T) {
 		t.Error("not modified, though nothing was held")
 	}
 	if first.Validator == "" {
-		t.Skip("no validators")
+		return // a transport may have none: then nothing is ever "not modified"
 	}
 	again := s.fetch(t, transport.Request{Name: name, Validator: first.Validator})
 	if !again.NotModified || again.Validator != first.Validator {
