@@ -11,6 +11,7 @@ import (
 	"path"
 	"runtime"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/larch-project/larch/digest"
@@ -167,6 +168,7 @@ func (p *publication) writeTree(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		item.release()
 	}
 	if err := errors.Join(encoder.Close(), text.Close()); err != nil {
 		return err
@@ -388,8 +390,28 @@ func (r *Repository) syncFolder(folder string) error {
 // item is an entry of the tree on its way, with its content if that is not too
 // large to be kept.
 type item struct {
-	entry *tree.Entry
-	data  []byte
+	entry  *tree.Entry
+	data   []byte
+	buffer *[]byte // that data is in
+}
+
+// buffers are reused, for contents come by the thousand.
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
+// take makes room for a content.
+func (i *item) take(size int64) {
+	i.buffer = buffers.Get().(*[]byte)
+	if int64(cap(*i.buffer)) < size {
+		*i.buffer = make([]byte, size)
+	}
+	i.data = (*i.buffer)[:size]
+}
+
+// release gives the room back: data is not used any more.
+func (i *item) release() {
+	if i.buffer != nil {
+		buffers.Put(i.buffer)
+	}
 }
 
 // keepSize is up to where a content is kept in memory between naming and
@@ -426,14 +448,15 @@ func (r *reader) read(ctx context.Context, e *tree.Entry) (*item, error) {
 // keep reads and names a content that is small enough to stay in memory.
 func (i *item) keep(content io.Reader) error {
 	e := i.entry
-	i.data = make([]byte, e.Size)
+	i.take(e.Size)
 	n, err := io.ReadFull(content, i.data)
 	if err == nil {
 		var more int
-		if more, err = content.Read(make([]byte, 1)); more == 0 && err == io.EOF {
+		var one [1]byte
+		if more, err = content.Read(one[:]); more == 0 && err == io.EOF {
 			e.Digest = digest.Of(i.data)
 			if e.Size > 0 && e.Size <= tree.InlineMax {
-				e.Inline = i.data
+				e.Inline = bytes.Clone(i.data)
 			}
 			return nil
 		}

@@ -15,7 +15,7 @@ import (
 
 // memoryTarget keeps the garbage collector from letting the heap double beyond
 // what the work needs, in bytes. The environment's GOMEMLIMIT is stronger.
-const memoryTarget = 80 << 20
+const memoryTarget = 104 << 20
 
 func main() { os.Exit(larch()) }
 
