@@ -135,10 +135,11 @@ func TestRequests(t *testing.T) {
 		{"none", func(int) bool { return false }, 0, 0},
 	}
 	p := publish(t, all, packing{shared: 1})
+	place := numbers(p)
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			have := haveFunc(func(o store.Object) bool {
-				i, ok := numbers(p)[o.Digest]
+				i, ok := place[o.Digest]
 				return ok && !test.wanted(i)
 			})
 			need, err := fetch.Survey(t.Context(), p.entries(), have)
@@ -160,18 +161,12 @@ type haveFunc func(store.Object) bool
 
 func (f haveFunc) Has(o store.Object) bool { return f(o) }
 
-var numberCache = map[*published]map[digest.Digest]int{}
-
 // numbers gives the place of each content in the index.
 func numbers(p *published) map[digest.Digest]int {
-	if m := numberCache[p]; m != nil {
-		return m
-	}
 	m := map[digest.Digest]int{}
 	for e := range repo.Contents(p.entries()) {
 		m[e.Digest] = len(m)
 	}
-	numberCache[p] = m
 	return m
 }
 

@@ -35,6 +35,9 @@ type seedFile struct {
 // is an error if a folder itself cannot.
 func (n *Need) Seed(ctx context.Context, dirs []string) error {
 	sizes := n.sizes()
+	if len(sizes) == 0 {
+		return nil
+	}
 	for _, dir := range dirs {
 		found := pipeline.Ordered(ctx, runtime.GOMAXPROCS(0), candidates(ctx, dir, sizes), n.nameSeed)
 		for f, err := range found {
