@@ -36,5 +36,5 @@
 // and for each frame under way its stored form, which is a few hundred KiB as a
 // rule and 1 MiB at most.
 //
-// Source: spec/8-fetch.md.
+// Source: spec/7-fetch.md.
 package fetch

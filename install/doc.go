@@ -34,5 +34,5 @@
 // This package is also where implementations are listed: [Backends] and
 // [OpenTransport].
 //
-// Source: spec/8-install.md.
+// Source: spec/9-install.md.
 package install

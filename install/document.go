@@ -10,7 +10,7 @@ import (
 )
 
 // sealed is a document of an installation with the digest of its text, so that
-// every flipped bit is noticed; spec/8-install.md §8.1.
+// every flipped bit is noticed; spec/9-install.md §9.1.
 type sealed[T any] struct {
 	Document T             `json:"document"`
 	Seal     digest.Digest `json:"seal"` // of the document's own JSON, with its newline

@@ -19,7 +19,7 @@ import (
 	"github.com/larch-project/larch/tree"
 )
 
-// Limits on what an application exports; spec/8-install.md §8.6.
+// Limits on what an application exports; spec/9-install.md §9.6.
 const (
 	maxDesktop = 256 << 10 // bytes of a desktop entry
 	maxIcon    = 1 << 20   // bytes of an icon

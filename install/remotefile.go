@@ -16,7 +16,7 @@ const (
 )
 
 // RemoteFile is what a .larchrepo file says: where a repository is, and the root
-// by which it is to be trusted. Its form is a key file; spec/8-install.md §8.2.
+// by which it is to be trusted. Its form is a key file; spec/9-install.md §9.2.
 type RemoteFile struct {
 	URL   string
 	Title string // for people

@@ -25,7 +25,7 @@ const (
 )
 
 // Metadata is what the keyfile of a tree says about running it: its form and
-// effects are in spec/9-sandbox.md. One and the same parsed form is shown before an
+// effects are in spec/10-sandbox.md. One and the same parsed form is shown before an
 // installation and used by every run after it.
 type Metadata struct {
 	Name        string      // the id

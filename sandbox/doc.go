@@ -28,5 +28,5 @@
 // process is waited for, telling its end from bubblewrap's own by the report that
 // bubblewrap writes.
 //
-// Rules: spec/9-sandbox.md.
+// Rules: spec/10-sandbox.md.
 package sandbox

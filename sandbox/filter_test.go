@@ -134,7 +134,7 @@ func expected(a abi, n uint32, features []string) uint32 {
 }
 
 // TestFilterKnowsFlatpaksVerdicts holds the filter to what Flatpak's own refuses;
-// what it refuses besides is in spec/9-sandbox.md.
+// what it refuses besides is in spec/10-sandbox.md.
 func TestFilterKnowsFlatpaksVerdicts(t *testing.T) {
 	denied := []string{
 		"ptrace", "syslog", "uselib", "modify_ldt", "pivot_root", "chroot", "acct", "mount", "umount2", "quotactl", "mbind",
