@@ -199,7 +199,7 @@ func FuzzFetch(f *testing.F) {
 	f.Add(index.Bytes(), pack)
 	f.Add(index.Bytes(), pack[:len(pack)/2])
 	f.Fuzz(func(t *testing.T, index, pack []byte) {
-		ix, err := repo.ReadIndex(bytes.NewReader(index), 4)
+		ix, err := repo.ReadIndex(bytes.NewReader(index), 4, 1000)
 		if err != nil {
 			return
 		}

@@ -21,18 +21,13 @@ type catalog struct {
 	objects []placed
 
 	packNumbers  map[digest.Digest]int32
-	frameNumbers map[frameKey]int32
+	frameNumbers map[Frame]int32 // by all that an index says of it
 }
 
 // placed is a content and where it begins.
 type placed struct {
 	digest digest.Digest
 	Location
-}
-
-type frameKey struct {
-	pack   int32
-	offset int64
 }
 
 // Contents gives the distinct contents of a tree above tree.InlineMax bytes, in
@@ -60,9 +55,10 @@ func Contents(entries iter.Seq2[*tree.Entry, error]) iter.Seq2[*tree.Entry, erro
 	}
 }
 
-// loadCatalog reads the trees and indexes of these releases.
-func (r *Repository) loadCatalog(ctx context.Context, releases []Logged) (*catalog, error) {
-	c := &catalog{packNumbers: map[digest.Digest]int32{}, frameNumbers: map[frameKey]int32{}}
+// loadCatalog reads the trees and indexes of these releases. What is wrong with one
+// goes to skip, which may end it.
+func (r *Repository) loadCatalog(ctx context.Context, releases []Logged, skip func(Logged, error) error) (*catalog, error) {
+	c := &catalog{packNumbers: map[digest.Digest]int32{}, frameNumbers: map[Frame]int32{}}
 	loaded := map[digest.Digest]bool{}
 	for _, l := range releases {
 		if err := ctx.Err(); err != nil {
@@ -72,8 +68,12 @@ func (r *Repository) loadCatalog(ctx context.Context, releases []Logged) (*catal
 			continue
 		}
 		loaded[l.Release.Tree.Digest] = true
+		before := len(c.objects)
 		if err := c.load(r, l); err != nil {
-			return nil, err
+			c.objects = c.objects[:before]
+			if err := skip(l, err); err != nil {
+				return nil, err
+			}
 		}
 		c.sort()
 	}
@@ -88,6 +88,9 @@ func (c *catalog) load(r *Repository, l Logged) error {
 	}
 	numbers := c.adopt(ix)
 	for o, err := range r.Located(ix, l.Release.Tree) {
+		if err == nil && !consecutive(numbers, placedContent{o.Location, o.Size}) {
+			err = fmt.Errorf("%w: it shares a part of a large content with another", ErrIndex)
+		}
 		if err != nil {
 			return fmt.Errorf("release %s: %w", l.Digest.Short(), err)
 		}
@@ -96,16 +99,41 @@ func (c *catalog) load(r *Repository, l Logged) error {
 	return nil
 }
 
+// strictly ends at the first release that cannot be read.
+func strictly(l Logged, err error) error {
+	return fmt.Errorf("%s %s: %w", l.Release.Ref, l.Release.Version, err)
+}
+
+// dropMissing forgets contents in packs that are not there, or not of their size.
+func (c *catalog) dropMissing(r *Repository) {
+	there := make([]bool, len(c.packs))
+	for i, p := range c.packs {
+		st, err := r.dir.Lstat(PackName(p.Digest))
+		there[i] = err == nil && st.Size == p.Size
+	}
+	c.objects = slices.DeleteFunc(c.objects, func(o placed) bool { return !there[c.frames[o.Frame].Pack] })
+}
+
+// consecutive tells whether the frames of a content follow each other in the
+// catalog as they do in their index.
+func consecutive(numbers []int32, p placedContent) bool {
+	for i := range p.frames() {
+		if numbers[p.Frame+i] != numbers[p.Frame]+i {
+			return false
+		}
+	}
+	return true
+}
+
 // adopt gives the catalog's numbers of an index's frames.
 func (c *catalog) adopt(ix *Index) []int32 {
 	numbers := make([]int32, len(ix.Frames))
 	for i, f := range ix.Frames {
 		f.Pack = c.addPack(ix.Packs[f.Pack])
-		key := frameKey{f.Pack, f.Offset}
-		n, known := c.frameNumbers[key]
+		n, known := c.frameNumbers[f]
 		if !known {
 			n = c.addFrame(f)
-			c.frameNumbers[key] = n
+			c.frameNumbers[f] = n
 		}
 		numbers[i] = n
 	}

@@ -24,6 +24,7 @@ const (
 
 	maxFrameStored = FrameSize + FrameSize/64 // a frame that did not compress
 	maxPacks       = 1 << 16
+	maxFrames      = 1 << 22 // of one release: 4 TiB of large content
 	indexMagic     = "larch index 1\n"
 )
 
@@ -149,13 +150,13 @@ func expectedStart(o, last Location) int32 {
 	return last.Offset
 }
 
-// ReadIndex reads the index of a release with at most so many distinct contents;
-// the caller checks that the tree has just as many as Objects. Input untrusted:
-// memory is bounded by limit; numbers that do not fit together, and anything
+// ReadIndex reads the index of a release with at most so many distinct contents and
+// frames; the caller checks that the tree has just as many as Objects. Input untrusted:
+// memory is bounded by these; numbers that do not fit together, and anything
 // behind the end, are errors that match ErrIndex.
-func ReadIndex(r io.Reader, limit int64) (*Index, error) {
+func ReadIndex(r io.Reader, limit, frames int64) (*Index, error) {
 	in := columnReader{r: bufio.NewReader(r)}
-	ix, err := in.index(limit)
+	ix, err := in.index(limit, min(frames, maxFrames))
 	if err != nil && !errors.Is(err, ErrIndex) {
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 			err = fmt.Errorf("%w: it ends too early", ErrIndex)
@@ -173,13 +174,16 @@ func ReadSealedIndex(r io.Reader, files, bytes int64) (*Index, error) {
 		return nil, err
 	}
 	defer doc.Close()
-	return ReadIndex(doc, files)
+	return ReadIndex(doc, files, framesOf(files, bytes))
 }
+
+// framesOf bounds the frames of a release with so many files and installed bytes.
+func framesOf(files, bytes int64) int64 { return min(files+bytes/FrameSize+1, maxFrames) }
 
 // MaxIndexSize bounds the index of a release with so many files and installed
 // bytes, in bytes before compression.
 func MaxIndexSize(files, bytes int64) int64 {
-	frames := files + bytes/FrameSize + 1
+	frames := framesOf(files, bytes)
 	return 1<<20 + 10*files + 25*frames + maxPacks*(digest.Size+5)
 }
 
@@ -222,7 +226,7 @@ func (c *columnReader) step(base, limit int64) int64 {
 	return base + n
 }
 
-func (c *columnReader) index(limit int64) (*Index, error) {
+func (c *columnReader) index(limit, maxFrames int64) (*Index, error) {
 	magic := make([]byte, len(indexMagic))
 	if _, err := io.ReadFull(c.r, magic); err != nil {
 		return nil, err
@@ -231,7 +235,7 @@ func (c *columnReader) index(limit int64) (*Index, error) {
 		return nil, fmt.Errorf("%w: it begins with %.40q", ErrIndex, magic)
 	}
 	packs := c.number(maxPacks)
-	frames := c.number(math.MaxInt32)
+	frames := c.number(maxFrames)
 	objects := c.number(min(limit, math.MaxInt32))
 	ix := &Index{}
 	c.packs(ix, packs)

@@ -38,7 +38,7 @@ func encodeIndex(t *testing.T, ix *Index) []byte {
 
 func TestIndexRoundTrip(t *testing.T) {
 	for name, want := range map[string]*Index{"sample": sampleIndex(), "empty": {}} {
-		have, err := ReadIndex(bytes.NewReader(encodeIndex(t, want)), 100)
+		have, err := ReadIndex(bytes.NewReader(encodeIndex(t, want)), 100, 1000)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 		} else if diff := cmp.Diff(want, have); diff != "" && name != "empty" {
@@ -50,20 +50,20 @@ func TestIndexRoundTrip(t *testing.T) {
 func TestIndexDamage(t *testing.T) {
 	doc := encodeIndex(t, sampleIndex())
 	for n := range doc {
-		if _, err := ReadIndex(bytes.NewReader(doc[:n]), 100); !errors.Is(err, ErrIndex) {
+		if _, err := ReadIndex(bytes.NewReader(doc[:n]), 100, 1000); !errors.Is(err, ErrIndex) {
 			t.Errorf("cut to %d bytes: error %v", n, err)
 		}
 	}
-	if _, err := ReadIndex(bytes.NewReader(append(bytes.Clone(doc), 0)), 100); !errors.Is(err, ErrIndex) {
+	if _, err := ReadIndex(bytes.NewReader(append(bytes.Clone(doc), 0)), 100, 1000); !errors.Is(err, ErrIndex) {
 		t.Errorf("a byte more: error %v", err)
 	}
-	if _, err := ReadIndex(bytes.NewReader(doc), 5); !errors.Is(err, ErrIndex) {
+	if _, err := ReadIndex(bytes.NewReader(doc), 5, 1000); !errors.Is(err, ErrIndex) {
 		t.Errorf("more contents than the tree can have: error %v", err)
 	}
 	for i := range 8 * len(doc) {
 		bad := bytes.Clone(doc)
 		bad[i/8] ^= 1 << (i % 8)
-		ix, err := ReadIndex(bytes.NewReader(bad), 100)
+		ix, err := ReadIndex(bytes.NewReader(bad), 100, 1000)
 		if err != nil {
 			continue
 		}
@@ -91,12 +91,12 @@ func FuzzReadIndex(f *testing.F) {
 	sampleIndex().Encode(&b)
 	f.Add(b.Bytes())
 	f.Fuzz(func(t *testing.T, doc []byte) {
-		ix, err := ReadIndex(bytes.NewReader(doc), 1000)
+		ix, err := ReadIndex(bytes.NewReader(doc), 1000, 1000)
 		if err != nil {
 			return
 		}
 		checkWithin(t, ix)
-		again, err := ReadIndex(bytes.NewReader(encodeIndex(t, ix)), 1000)
+		again, err := ReadIndex(bytes.NewReader(encodeIndex(t, ix)), 1000, 1000)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,9 +1,11 @@
 package repo
 
 import (
+	"crypto/rand"
 	"errors"
 	"io/fs"
 	"os"
+	"path"
 
 	"github.com/larch-project/larch/digest"
 	"github.com/larch-project/larch/internal/beneath"
@@ -79,17 +81,22 @@ func temp(root *beneath.Dir, folder string) (*os.File, error) {
 	return f, nil
 }
 
-// name makes an unnamed file durable and gives it an immutable name. A name that
-// is there already is the same file, by a publisher that was faster.
-func name(root *beneath.Dir, f *os.File, path string) error {
-	if err := root.Change("sync", path); err != nil {
+// name makes an unnamed file durable and gives it its name. A file of that name is
+// the same, by a publisher that was faster, unless it has decayed: so it is replaced.
+func name(root *beneath.Dir, f *os.File, file string) error {
+	if err := root.Change("sync", file); err != nil {
 		return err
 	}
 	if err := f.Sync(); err != nil {
 		return err
 	}
-	if err := root.LinkFile(f, path); err != nil && !errors.Is(err, fs.ErrExist) {
+	err := root.LinkFile(f, file)
+	if !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	return nil
+	aside := path.Join(path.Dir(file), ".new-"+rand.Text())
+	if err := root.LinkFile(f, aside); err != nil {
+		return err
+	}
+	return root.Rename(aside, file)
 }

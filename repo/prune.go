@@ -38,7 +38,8 @@ type Pruned struct {
 
 // Prune removes what no release needs that the head names or that is among the
 // newest keep of its line (0 keeps all), and what interrupted publishers left.
-// Packs that Repack replaced stay for RetiredFor, replaced metadata for an
+// What stays is read first, and checked; if anything of it is wrong, nothing is
+// removed. Packs that Repack replaced stay for RetiredFor, replaced metadata for an
 // minutes. With dry it removes nothing. It
 // waits for publishers to end; readers of releases that stay are not disturbed.
 func (r *Repository) Prune(ctx context.Context, keep int, now time.Time, dry bool) (*Pruned, error) {
@@ -94,6 +95,7 @@ func (r *Repository) remove(files []string, retired map[string]time.Time) error 
 
 // needed gives the names of all files that stay.
 func (r *Repository) needed(ctx context.Context, head *trust.Repository, keep int) (map[string]bool, error) {
+	read := map[placeRead]struct{}{}
 	needed := map[string]bool{FormatName: true, RetiredName: true, lockName: true}
 	for ref, target := range head.Targets() {
 		log, err := r.Log(ctx, target.Custom.Release, keep)
@@ -101,7 +103,7 @@ func (r *Repository) needed(ctx context.Context, head *trust.Repository, keep in
 			return nil, fmt.Errorf("reading the releases of %s: %w", ref, err)
 		}
 		for _, l := range log {
-			if err := r.need(l, needed); err != nil {
+			if err := r.need(ctx, l, needed, read); err != nil {
 				return nil, err
 			}
 		}
@@ -109,7 +111,7 @@ func (r *Repository) needed(ctx context.Context, head *trust.Repository, keep in
 	return needed, nil
 }
 
-func (r *Repository) need(l Logged, needed map[string]bool) error {
+func (r *Repository) need(ctx context.Context, l Logged, needed map[string]bool, read map[placeRead]struct{}) error {
 	needed[ReleaseName(l.Digest)] = true
 	needed[TreeName(l.Release.Tree.Digest)] = true
 	needed[IndexName(l.Digest)] = true
@@ -117,26 +119,49 @@ func (r *Repository) need(l Logged, needed map[string]bool) error {
 	if err != nil {
 		return err
 	}
+	if err := r.readAll(ctx, l, ix, read); err != nil {
+		return fmt.Errorf("%s %s is not whole, so nothing is removed: larch check says more: %w", l.Release.Ref, l.Release.Version, err)
+	}
 	for _, p := range ix.Packs {
 		needed[PackName(p.Digest)] = true
 	}
 	return nil
 }
 
-// Unneeded lists the files that nothing refers to.
-func (r *Repository) Unneeded(ctx context.Context, head *trust.Repository, now time.Time) (*Pruned, error) {
-	needed, err := r.needed(ctx, head, 0)
+// placeRead is a content at a place in a pack.
+type placeRead struct {
+	content, pack digest.Digest
+	frame         int64 // offset in the pack
+	start         int32
+}
+
+// readAll reads the contents of a release through its index, which nobody has
+// signed: what it does not name is about to be removed. read are those that were
+// read before.
+func (r *Repository) readAll(ctx context.Context, l Logged, ix *Index, read map[placeRead]struct{}) error {
+	reader, err := r.Reader(ix)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	retired, err := r.retired()
-	if err != nil {
-		return nil, err
+	defer reader.Close()
+	for o, err := range r.Located(ix, l.Release.Tree) {
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return err
+		}
+		f := ix.Frames[o.Frame]
+		place := placeRead{o.Digest, ix.Packs[f.Pack].Digest, f.Offset, o.Offset}
+		if _, done := read[place]; done {
+			continue
+		}
+		if err := digest.Verify(reader.Content(o.Location, o.Size), o.Digest, o.Size); err != nil {
+			return err
+		}
+		read[place] = struct{}{}
 	}
-	for name := range retired {
-		needed[name] = true
-	}
-	return r.unneeded(ctx, head, needed, now)
+	return nil
 }
 
 func (r *Repository) unneeded(ctx context.Context, head *trust.Repository, needed map[string]bool, now time.Time) (*Pruned, error) {

@@ -99,13 +99,19 @@ func signable(head *trust.Repository, ref string) error {
 	return fmt.Errorf("publishing %s: %w: none of the publisher keys here may sign for it; larch key list shows which may", ref, trust.ErrKey)
 }
 
-// known loads what the repository has.
+// known loads what the repository has. What is damaged or lost counts as not there,
+// so that publishing it again brings it back.
 func (r *Repository) known(ctx context.Context, head *trust.Repository) (*catalog, error) {
 	releases, err := r.history(ctx, head.Targets())
 	if err != nil {
 		return nil, err
 	}
-	return r.loadCatalog(ctx, releases)
+	c, err := r.loadCatalog(ctx, releases, func(Logged, error) error { return nil })
+	if err != nil {
+		return nil, err
+	}
+	c.dropMissing(r)
+	return c, nil
 }
 
 // publication is one Publish under way.

@@ -43,7 +43,7 @@ func (r *Repository) Repack(ctx context.Context, now time.Time) (*Repacked, erro
 	if err != nil {
 		return nil, err
 	}
-	c, err := r.loadCatalog(ctx, releases)
+	c, err := r.loadCatalog(ctx, releases, strictly)
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +86,7 @@ func (p *repacking) run(ctx context.Context, now time.Time) (*Repacked, error) {
 			return nil, err
 		}
 	}
-	after, err := p.repo.loadCatalog(ctx, p.releases[:p.heads])
+	after, err := p.repo.loadCatalog(ctx, p.releases[:p.heads], strictly)
 	if err != nil {
 		return nil, err
 	}
@@ -136,10 +136,12 @@ func (p *repacking) measure() (packUsages, error) {
 			}
 			seen[e.Digest] = struct{}{}
 			at, _ := c.find(e.Digest)
-			place := placedContent{at, e.Size}
-			usage[c.frames[at.Frame].Pack].useful += e.Size
-			for n := at.Frame; n < at.Frame+place.frames(); n++ {
-				if f := c.frames[n]; !touched[n] {
+			left := e.Size
+			for n := at.Frame; n < at.Frame+(placedContent{at, e.Size}).frames(); n++ {
+				f := c.frames[n]
+				usage[f.Pack].useful += min(left, int64(f.Raw))
+				left -= int64(f.Raw)
+				if !touched[n] {
 					touched[n] = true
 					usage[f.Pack].touched += int64(f.Raw)
 				}
@@ -210,7 +212,7 @@ func (p *repacking) moveAll(old *ContentReader, packs *packer) error {
 				return err
 			}
 			at, _ := p.catalog.find(e.Digest)
-			if int(at.Frame) >= len(old.frames) || !p.replaced[old.frames[at.Frame].Pack] {
+			if !p.leaves(old.frames, placedContent{at, e.Size}) {
 				continue
 			}
 			if _, done := p.moved[e.Digest]; done {
@@ -227,6 +229,11 @@ func (p *repacking) moveAll(old *ContentReader, packs *packer) error {
 		}
 	}
 	return nil
+}
+
+// leaves tells whether any part of a content is in a pack that is replaced.
+func (p *repacking) leaves(frames []Frame, at placedContent) bool {
+	return slices.ContainsFunc(frames[at.Frame:at.Frame+at.frames()], func(f Frame) bool { return p.replaced[f.Pack] })
 }
 
 // move adds a content to packs, checked by its digest.

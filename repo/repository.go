@@ -186,13 +186,17 @@ func (r *Repository) Index(d digest.Digest, t release.Tree) (*Index, error) {
 }
 
 // Located gives the distinct contents of a release's tree with their locations in
-// its index. They are an error together if they do not match one to one.
+// its index. It is an error that matches ErrIndex if they do not match one to one,
+// or if a content does not lie within its frames.
 func (r *Repository) Located(ix *Index, t release.Tree) iter.Seq2[LocatedContent, error] {
 	return func(yield func(LocatedContent, error) bool) {
 		i := 0
 		for e, err := range Contents(r.Tree(t.Info())) {
 			if err == nil && i == len(ix.Objects) {
 				err = fmt.Errorf("%w: it has fewer contents than the tree", ErrIndex)
+			}
+			if err == nil {
+				_, _, err = ix.Span(ix.Objects[i], e.Size)
 			}
 			if err != nil {
 				yield(LocatedContent{}, err)
