@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 
 	"github.com/larch-project/larch/deploy"
 	"github.com/larch-project/larch/digest"
@@ -214,6 +215,11 @@ func (c *collection) releases() (trees []release.Tree, err error) {
 	all, err := c.inst.store.Releases()
 	if err != nil {
 		return nil, err
+	}
+	for d := range c.live {
+		if !slices.Contains(all, d) {
+			return nil, fmt.Errorf("release %s is installed and its document is missing: run larch verify --repair first: %w", d.Short(), fs.ErrNotExist)
+		}
 	}
 	for _, d := range all {
 		if c.live[d] {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -77,7 +78,7 @@ type Plan struct {
 // the wanted one, up or down.
 func (i *Installation) PlanInstall(ctx context.Context, wanted []Wanted, opt PlanOptions) (*Plan, error) {
 	return i.plan(ctx, Install, opt, func(p *Plan, d *draft) error {
-		if err := p.from.use(ctx, nil); err != nil {
+		if err := p.from.use(ctx, askedFor(wanted)); err != nil {
 			return err
 		}
 		for _, w := range wanted {
@@ -95,6 +96,20 @@ func (i *Installation) PlanInstall(ctx context.Context, wanted []Wanted, opt Pla
 		}
 		return nil
 	})
+}
+
+// askedFor gives the remotes that are asked for: nil, for all, unless each of the
+// wanted says one.
+func askedFor(wanted []Wanted) (names []string) {
+	for _, w := range wanted {
+		if w.Remote == "" {
+			return nil
+		}
+		if !slices.Contains(names, w.Remote) {
+			names = append(names, w.Remote)
+		}
+	}
+	return names
 }
 
 // PlanUpdate plans to move what is installed, or the refs that are named, to the

@@ -90,8 +90,16 @@ func checkWord(what, s, marks string, limit int) error {
 	return nil
 }
 
+// ErrVersion is matched by every error about the form of a version.
+var ErrVersion = errors.New("not a version")
+
 // CheckVersion tells whether s can be a release's version.
-func CheckVersion(s string) error { return checkWord("version", s, "._-+~:", maxPart) }
+func CheckVersion(s string) error {
+	if err := checkWord("version", s, "._-+~:", maxPart); err != nil {
+		return fmt.Errorf("%w: %w", ErrVersion, err)
+	}
+	return nil
+}
 
 // String gives kind/id/arch/channel.
 func (r Ref) String() string {

@@ -37,6 +37,10 @@ type customText struct {
 	Version string        `json:"version"`
 }
 
+// versionMarks are what a version consists of, so that it is harmless wherever it
+// is shown.
+const versionMarks = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ._-+~:"
+
 func (t Target) check() error {
 	if err := checkRef(t.Name); err != nil {
 		return err
@@ -49,6 +53,8 @@ func (t Target) check() error {
 		return fmt.Errorf("target %s: no release", t.Name)
 	case c.Version == "" || len(c.Version) > maxPart:
 		return fmt.Errorf("target %s: version %.80q: want 1 to %d bytes", t.Name, c.Version, maxPart)
+	case strings.Trim(c.Version, versionMarks) != "":
+		return fmt.Errorf("target %s: version %.80q: want letters, digits and ._-+~:", t.Name, c.Version)
 	case len(c.Title) > maxTitle:
 		return fmt.Errorf("target %s: title of %d bytes, limit %d", t.Name, len(c.Title), maxTitle)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,6 +36,7 @@ type command struct {
 // run executes one command line and gives its exit code.
 func (c *command) run(ctx context.Context, args []string) int {
 	root := c.tree()
+	c.json = wantsJSON(args) // also for what goes wrong before flags are read
 	root.SetArgs(args)
 	root.SetIn(c.in)
 	root.SetOut(c.out)
@@ -47,6 +49,14 @@ func (c *command) run(ctx context.Context, args []string) int {
 		err = fmt.Errorf("interrupted: %w (%w)", context.Canceled, err)
 	}
 	return c.complain(err)
+}
+
+// wantsJSON finds --json among larch's own arguments.
+func wantsJSON(args []string) bool {
+	if end := slices.Index(args, "--"); end >= 0 {
+		args = args[:end]
+	}
+	return slices.Contains(args, "--json")
 }
 
 // tree builds the verbs.
@@ -67,7 +77,7 @@ signed; 5 network; 6 disk; 7 declined or interrupted; 8 damage found.
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	flags := root.PersistentFlags()
-	flags.BoolVar(&c.json, "json", false, "print one JSON document (docs/json.md) instead of text")
+	flags.BoolVar(&c.json, "json", c.json, "print one JSON document (docs/json.md) instead of text")
 	flags.BoolVarP(&c.quiet, "quiet", "q", false, "print nothing but errors")
 	flags.BoolVarP(&c.verbose, "verbose", "v", false, "say more about what is done")
 	root.AddGroup(&cobra.Group{ID: "use", Title: "Install and use:"}, &cobra.Group{ID: "publish", Title: "Publish:"})

@@ -55,6 +55,7 @@ func outcomes() []outcome {
 		{[]error{context.Canceled, context.DeadlineExceeded}, exitDeclined, "nothing was changed; what was fetched is kept, and the next run goes on from there"},
 		{[]error{errDeclined}, exitDeclined, ""},
 		{[]error{errDamage}, exitDamage, ""},
+		{[]error{release.ErrVersion}, exitUsage, ""},
 		{[]error{syscall.ENOSPC, syscall.EDQUOT}, exitDisk, "free some space (larch gc helps) and run the command again: it goes on from where it was"},
 		{[]error{syscall.EROFS}, exitDisk, "the file system is read-only; choose another folder with --root"},
 		{[]error{syscall.EIO}, exitDisk, "the disk reports errors: look at the kernel's log, and run larch verify"},
@@ -69,7 +70,7 @@ func outcomes() []outcome {
 		{[]error{install.ErrOwner, install.ErrFormat, store.ErrReadOnly}, exitDisk, ""},
 		{[]error{install.ErrRemoteExists, install.ErrOtherRemote, install.ErrRequired, install.ErrNothingToUndo, install.ErrBackend, deploy.ErrInUse}, exitFailed, ""},
 		{[]error{sandbox.ErrNoBubblewrap, sandbox.ErrUnusable}, exitFailed, "or run it without isolation, if you trust it with all that is yours: larch run --no-sandbox"},
-		{[]error{release.ErrUnknownRef}, exitNotFound, "larch search and larch list show what there is"},
+		{[]error{release.ErrUnknownRef}, exitNotFound, "larch search shows what the remotes have, larch remote list which remotes there are"},
 		{[]error{release.ErrAmbiguous}, exitNotFound, "say more of it, such as kind/id/arch/channel"},
 		{[]error{release.ErrRef}, exitUsage, ""},
 		{[]error{tarball.ErrFormat, repo.ErrFormat, repo.ErrExists, repo.ErrVersion, repo.ErrMetadata}, exitFailed, ""},
@@ -119,10 +120,9 @@ type problem struct {
 func (c *command) complain(err error) int {
 	code, hint := judge(err)
 	if c.json && !errors.Is(err, errDamage) {
-		if c.encode(failure{problem{err.Error(), hint, code}}) != nil {
-			return exitFailed
+		if c.encode(failure{problem{err.Error(), hint, code}}) == nil {
+			return code
 		}
-		return code
 	}
 	if errors.Is(err, errDamage) {
 		return code

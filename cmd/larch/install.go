@@ -165,7 +165,7 @@ func (c *command) change(ctx context.Context, plan func(context.Context, *instal
 		if dry {
 			return c.report(doc, doc.printPlan)
 		}
-		if err := c.confirm(doc); err != nil {
+		if err := c.confirm(doc, p.Verb == install.Update); err != nil {
 			return err
 		}
 		bar := c.progress("fetching", p.Bytes)
@@ -182,14 +182,15 @@ func (c *command) change(ctx context.Context, plan func(context.Context, *instal
 }
 
 // confirm shows a plan on a terminal and asks. Elsewhere, and with --yes, it does
-// neither; but new permissions are not given silently.
-func (c *command) confirm(doc *changed) error {
+// neither; but permissions that an update brings, if only by something new that it
+// requires, are not given silently.
+func (c *command) confirm(doc *changed, update bool) error {
 	if c.yes || len(doc.Steps) == 0 {
 		return nil
 	}
 	if !terminal(c.in) || c.json || c.quiet {
 		for _, s := range doc.Steps {
-			if s.Action != string(install.Add) && len(s.Gains) > 0 {
+			if (s.Action != string(install.Add) || update) && len(s.Gains) > 0 {
 				return fmt.Errorf("%w: %s asks for new permissions (%s); say --yes to give them", errDeclined, s.Ref, safe(strings.Join(s.Gains, ", ")))
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -123,7 +124,7 @@ func (c *command) keyRevokeVerb() *cobra.Command {
 		Use:   "revoke REPO PUBLISHER|KEY",
 		Short: "Trust a publisher's key no more",
 		Long: `Takes away a publisher's right to publish. Its refs disappear with it, unless another
-publisher adopts them.`,
+publisher adopts them with --adopt; without that it asks for --yes.`,
 		Example: "  larch key revoke ./repo alice --adopt main",
 		Args:    args(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -133,11 +134,15 @@ publisher adopts them.`,
 		},
 	}
 	cmd.Flags().StringVar(&adopt, "adopt", "", "publisher that signs for its refs from now on")
+	cmd.Flags().BoolVarP(&c.yes, "yes", "y", false, "let its refs disappear")
 	return cmd
 }
 
 func (c *command) revoke(ctx context.Context, head *trust.Repository, who, adopt string) error {
 	before := head.Targets()
+	if lost := signedBy(head, who); adopt == "" && !c.yes && len(lost) > 0 {
+		return fmt.Errorf("%w: %s would be signed by nobody: name a publisher that adopts them with --adopt, or say --yes", errDeclined, strings.Join(lost, ", "))
+	}
 	if err := head.Revoke(ctx, c.now(), who, adopt); err != nil {
 		return err
 	}
@@ -148,4 +153,20 @@ func (c *command) revoke(ctx context.Context, head *trust.Repository, who, adopt
 		}
 	}
 	return nil
+}
+
+// signedBy lists the refs that a publisher, or the one that has a key, signs.
+func signedBy(head *trust.Repository, who string) (refs []string) {
+	for _, k := range head.Keys() {
+		if k.ID == who {
+			who = strings.TrimPrefix(k.Role, "publisher-")
+		}
+	}
+	for ref, target := range head.Targets() {
+		if target.Publisher == who {
+			refs = append(refs, ref)
+		}
+	}
+	slices.Sort(refs)
+	return refs
 }

@@ -82,7 +82,7 @@ a word, everything.`,
 				}
 				return c.report(rows, func(w io.Writer) {
 					for _, r := range rows {
-						line := fmt.Sprintf("%-48s %-16s %-12s %s", r.Ref, r.Version, r.Remote, safe(r.Title))
+						line := fmt.Sprintf("%-48s %-16s %-12s %s", r.Ref, safe(r.Version), r.Remote, safe(r.Title))
 						fmt.Fprintln(w, strings.TrimRight(line, " "))
 					}
 				})
@@ -175,7 +175,7 @@ func (d *details) print(w io.Writer) {
 	line("title", safe(d.Annotations["title"]))
 	line("summary", safe(d.Annotations["summary"]))
 	line("installed", d.Installed)
-	line("available", d.Available)
+	line("available", safe(d.Available))
 	line("remote", d.Remote)
 	line("published", d.Created.Format(time.DateTime))
 	line("message", safe(d.Message))

@@ -120,6 +120,11 @@ func (c *command) publish(ctx context.Context, path, name, from string, req repo
 	if req.Ref, err = release.ParseRef(name); err != nil {
 		return err
 	}
+	if req.Version != "" {
+		if err := release.CheckVersion(req.Version); err != nil {
+			return err
+		}
+	}
 	r, err := repo.Open(path)
 	if err != nil {
 		return err

@@ -27,7 +27,8 @@ func (c *command) runVerb() *cobra.Command {
 		Short: "Run an installed application, isolated",
 		Long: `Runs an installed application through bubblewrap: its files at /app, its runtime at
 /usr, and nothing that its metadata does not ask for: no network, no home folder, its
-own /tmp. Exits as the program does. Arguments behind -- are the program's.`,
+own /tmp. It keeps its data in ~/.var/app/ID. Exits as the program does. Arguments
+behind -- are the program's.`,
 		Example: "  larch run hello -- --greeting hi",
 		Args:    args(1, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -36,7 +37,6 @@ own /tmp. Exits as the program does. Arguments behind -- are the program's.`,
 			})
 		},
 	}
-	cmd.Flags().SetInterspersed(false)
 	cmd.Flags().StringVar(&flags.command, "command", "", "program to run instead of the application's own")
 	cmd.Flags().BoolVar(&flags.noSandbox, "no-sandbox", false, "run it without any isolation: with all that you may do yourself")
 	cmd.Flags().StringToStringVar(&flags.env, "env", nil, "NAME=VALUE for the program; may be repeated")
