@@ -23,7 +23,7 @@ import (
 // byte of its contents. Memory: tens of bytes for each distinct content. An error
 // means that the check itself could not go on.
 func Repository(ctx context.Context, r *repo.Repository, now time.Time, report func(Finding)) error {
-	c := &repositoryCheck{repo: r, report: report, checked: map[placeChecked]struct{}{}, packs: map[digest.Digest]*packUse{}, trees: map[digest.Digest]bool{}}
+	c := &repositoryCheck{repo: r, report: report, checked: map[repo.Place]struct{}{}, packs: map[digest.Digest]*packUse{}, trees: map[digest.Digest]bool{}}
 	c.format()
 	signed, err := trust.Check(ctx, r.Dir(), now)
 	if err != nil {
@@ -44,18 +44,10 @@ func Repository(ctx context.Context, r *repo.Repository, now time.Time, report f
 	return c.readPacks(ctx)
 }
 
-// placeChecked is a content where an index says that it is. Contents of several
-// frames are checked for each index, for it may be wrong about any of them.
-type placeChecked struct {
-	content, pack digest.Digest
-	frame         repo.Frame
-	start         int32
-}
-
 type repositoryCheck struct {
 	repo    *repo.Repository
 	report  func(Finding)
-	checked map[placeChecked]struct{}
+	checked map[repo.Place]struct{}
 	packs   map[digest.Digest]*packUse
 	trees   map[digest.Digest]bool // whether a tree was right
 }
@@ -220,9 +212,9 @@ func (c *repositoryCheck) contents(ctx context.Context, d digest.Digest, rel *re
 		}
 		frame := ix.Frames[o.Frame]
 		pack := ix.Packs[frame.Pack]
-		frame.Pack = 0 // a number of this index alone
-		place := placeChecked{o.Digest, pack.Digest, frame, o.Offset}
-		if _, done := c.checked[place]; done && o.Size <= repo.FrameSize || missing[ix.Frames[o.Frame].Pack] {
+		place := ix.Place(o)
+		// Of several frames only the first is in the place: read them for each index.
+		if _, done := c.checked[place]; done && o.Size <= repo.FrameSize || missing[frame.Pack] {
 			continue
 		}
 		c.checked[place] = struct{}{}

@@ -67,14 +67,15 @@ func (r *Repository) loadCatalog(ctx context.Context, releases []Logged, skip fu
 		if loaded[l.Release.Tree.Digest] {
 			continue
 		}
-		loaded[l.Release.Tree.Digest] = true
 		before := len(c.objects)
-		if err := c.load(r, l); err != nil {
+		err := c.load(r, l)
+		if err != nil {
 			c.objects = c.objects[:before]
 			if err := skip(l, err); err != nil {
 				return nil, err
 			}
 		}
+		loaded[l.Release.Tree.Digest] = err == nil
 		c.sort()
 	}
 	return c, nil

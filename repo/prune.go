@@ -69,6 +69,9 @@ func (r *Repository) Prune(ctx context.Context, keep int, now time.Time, dry boo
 	if err != nil || dry {
 		return pruned, err
 	}
+	if _, err := head.Prune(ctx, now.Add(-headGrace)); err != nil {
+		return nil, err
+	}
 	return pruned, r.remove(pruned.Files, retired)
 }
 
@@ -82,6 +85,9 @@ func (r *Repository) remove(files []string, retired map[string]time.Time) error 
 	slices.SortStableFunc(files, func(a, b string) int { return rank(a) - rank(b) })
 	left := len(retired)
 	for _, name := range files {
+		if strings.HasPrefix(name, "trust/") {
+			continue // removed by package trust, under its own lock
+		}
 		if err := r.dir.RemoveAll(name); err != nil {
 			return err
 		}
@@ -95,7 +101,7 @@ func (r *Repository) remove(files []string, retired map[string]time.Time) error 
 
 // needed gives the names of all files that stay.
 func (r *Repository) needed(ctx context.Context, head *trust.Repository, keep int) (map[string]bool, error) {
-	read := map[placeRead]struct{}{}
+	read := map[Place]struct{}{}
 	needed := map[string]bool{FormatName: true, RetiredName: true, lockName: true}
 	for ref, target := range head.Targets() {
 		log, err := r.Log(ctx, target.Custom.Release, keep)
@@ -111,7 +117,7 @@ func (r *Repository) needed(ctx context.Context, head *trust.Repository, keep in
 	return needed, nil
 }
 
-func (r *Repository) need(ctx context.Context, l Logged, needed map[string]bool, read map[placeRead]struct{}) error {
+func (r *Repository) need(ctx context.Context, l Logged, needed map[string]bool, read map[Place]struct{}) error {
 	needed[ReleaseName(l.Digest)] = true
 	needed[TreeName(l.Release.Tree.Digest)] = true
 	needed[IndexName(l.Digest)] = true
@@ -128,17 +134,10 @@ func (r *Repository) need(ctx context.Context, l Logged, needed map[string]bool,
 	return nil
 }
 
-// placeRead is a content at a place in a pack.
-type placeRead struct {
-	content, pack digest.Digest
-	frame         int64 // offset in the pack
-	start         int32
-}
-
 // readAll reads the contents of a release through its index, which nobody has
 // signed: what it does not name is about to be removed. read are those that were
 // read before.
-func (r *Repository) readAll(ctx context.Context, l Logged, ix *Index, read map[placeRead]struct{}) error {
+func (r *Repository) readAll(ctx context.Context, l Logged, ix *Index, read map[Place]struct{}) error {
 	reader, err := r.Reader(ix)
 	if err != nil {
 		return err
@@ -151,8 +150,7 @@ func (r *Repository) readAll(ctx context.Context, l Logged, ix *Index, read map[
 		if err != nil {
 			return err
 		}
-		f := ix.Frames[o.Frame]
-		place := placeRead{o.Digest, ix.Packs[f.Pack].Digest, f.Offset, o.Offset}
+		place := ix.Place(o)
 		if _, done := read[place]; done {
 			continue
 		}

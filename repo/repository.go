@@ -233,3 +233,18 @@ func (r *Repository) hold(ctx context.Context, take func(context.Context, *os.Fi
 	}
 	return f, nil
 }
+
+// Place is a content with all that an index says of where it begins.
+type Place struct {
+	Content, Pack digest.Digest
+	Frame         Frame // Pack is 0: numbers differ from index to index
+	Start         int32
+}
+
+// Place is the place of a content in this index.
+func (ix *Index) Place(o LocatedContent) Place {
+	f := ix.Frames[o.Frame]
+	pack := ix.Packs[f.Pack].Digest
+	f.Pack = 0
+	return Place{o.Digest, pack, f, o.Offset}
+}

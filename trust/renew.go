@@ -80,36 +80,30 @@ func (d *draft) refreshRole(role string) (Renewal, error) {
 
 // expiryOf is when a role's document runs out; the zero time if it has none.
 func (s *set) expiryOf(role string) time.Time {
-	switch t := s.trusted; role {
-	case metadata.ROOT:
-		return t.Root.Signed.Expires
-	case metadata.TARGETS:
-		return t.Targets[metadata.TARGETS].Signed.Expires
-	case metadata.SNAPSHOT:
-		return t.Snapshot.Signed.Expires
-	case metadata.TIMESTAMP:
-		return t.Timestamp.Signed.Expires
-	}
-	if doc := s.publishers[role]; doc != nil {
-		return doc.Signed.Expires
-	}
-	return time.Time{}
+	_, expires := s.stateOf(role)
+	return expires
 }
 
 // versionOf is the version of a role's document; 0 if it has none.
 func (s *set) versionOf(role string) int64 {
+	version, _ := s.stateOf(role)
+	return version
+}
+
+func (s *set) stateOf(role string) (version int64, expires time.Time) {
 	switch t := s.trusted; role {
 	case metadata.ROOT:
-		return t.Root.Signed.Version
-	case metadata.TARGETS:
-		return t.Targets[metadata.TARGETS].Signed.Version
+		return t.Root.Signed.Version, t.Root.Signed.Expires
 	case metadata.SNAPSHOT:
-		return t.Snapshot.Signed.Version
+		return t.Snapshot.Signed.Version, t.Snapshot.Signed.Expires
 	case metadata.TIMESTAMP:
-		return t.Timestamp.Signed.Version
+		return t.Timestamp.Signed.Version, t.Timestamp.Signed.Expires
+	case metadata.TARGETS:
+		doc := t.Targets[metadata.TARGETS]
+		return doc.Signed.Version, doc.Signed.Expires
 	}
 	if doc := s.publishers[role]; doc != nil {
-		return doc.Signed.Version
+		return doc.Signed.Version, doc.Signed.Expires
 	}
-	return 0
+	return 0, time.Time{}
 }

@@ -25,7 +25,8 @@ to the last byte of every release's contents. Exits with 8 if something is wrong
 				if err := check.Repository(cmd.Context(), r, c.now(), func(f check.Finding) { found = append(found, f) }); err != nil {
 					return err
 				}
-				return c.reportFindings(findingsDocument{findingRows(found)})
+				doc := findingsDocument{findingRows(found)}
+				return c.reportFindings(doc, doc.Findings, 0, "All is as it was signed.")
 			})
 		},
 	}
@@ -52,15 +53,19 @@ type findingsDocument struct {
 	Findings []findingRow `json:"findings"`
 }
 
-// reportFindings prints what was found; the error says that there was something.
-func (c *command) reportFindings(doc findingsDocument) error {
+// reportFindings prints what is wrong, how much of it was mended, or that all is
+// whole; the error says that something is wrong.
+func (c *command) reportFindings(doc any, rows []findingRow, mended int, whole string) error {
 	err := c.report(doc, func(w io.Writer) {
-		printFindings(w, doc.Findings)
-		if len(doc.Findings) == 0 {
-			fmt.Fprintln(w, "All is as it was signed.")
+		printFindings(w, rows)
+		if mended > 0 {
+			fmt.Fprintf(w, "Mended: %s\n", count(int64(mended), "finding"))
+		}
+		if len(rows) == 0 {
+			fmt.Fprintln(w, whole)
 		}
 	})
-	if err == nil && len(doc.Findings) > 0 {
+	if err == nil && len(rows) > 0 {
 		err = errDamage
 	}
 	return err

@@ -77,7 +77,7 @@ signed; 5 network; 6 disk; 7 declined or interrupted; 8 damage found.
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	flags := root.PersistentFlags()
-	flags.BoolVar(&c.json, "json", c.json, "print one JSON document (docs/json.md) instead of text")
+	flags.BoolVar(&c.json, "json", false, "print one JSON document (docs/json.md) instead of text")
 	flags.BoolVarP(&c.quiet, "quiet", "q", false, "print nothing but errors")
 	flags.BoolVarP(&c.verbose, "verbose", "v", false, "say more about what is done")
 	root.AddGroup(&cobra.Group{ID: "use", Title: "Install and use:"}, &cobra.Group{ID: "publish", Title: "Publish:"})

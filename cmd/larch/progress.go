@@ -1,8 +1,6 @@
 package main
 
 import (
-	"sync/atomic"
-
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 )
@@ -12,7 +10,7 @@ import (
 type progress struct {
 	bars *mpb.Progress
 	bar  *mpb.Bar
-	done atomic.Int64
+	done int64 // bytes
 }
 
 // progress starts a bar for total bytes.
@@ -27,17 +25,11 @@ func (c *command) progress(what string, total int64) *progress {
 	return &progress{bars: bars, bar: bar}
 }
 
-// add counts n bytes more; it may be called concurrently.
-func (p *progress) add(n int64) {
-	if p.bar != nil && n > 0 {
-		p.bar.IncrInt64(n)
-	}
-}
-
-// reach counts up to n bytes in all.
+// reach counts up to n bytes in all. It is not for concurrent use.
 func (p *progress) reach(n int64) {
-	if before := p.done.Load(); n > before && p.done.CompareAndSwap(before, n) {
-		p.add(n - before)
+	if p.bar != nil && n > p.done {
+		p.bar.IncrInt64(n - p.done)
+		p.done = n
 	}
 }
 

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 
 	"github.com/spf13/cobra"
 
@@ -47,17 +46,5 @@ func (c *command) verify(ctx context.Context, i *install.Installation, repair bo
 		return err
 	}
 	doc := verifiedDocument{findingRows(done.Findings), done.Repaired, done.Objects}
-	err = c.report(doc, func(w io.Writer) {
-		printFindings(w, doc.Findings)
-		if doc.Repaired > 0 {
-			fmt.Fprintf(w, "Mended: %s\n", count(int64(doc.Repaired), "finding"))
-		}
-		if len(doc.Findings) == 0 {
-			fmt.Fprintf(w, "All is as it was signed: %s.\n", count(doc.Objects, "object"))
-		}
-	})
-	if err == nil && len(doc.Findings) > 0 {
-		err = errDamage
-	}
-	return err
+	return c.reportFindings(doc, doc.Findings, doc.Repaired, fmt.Sprintf("All is as it was signed: %s.", count(doc.Objects, "object")))
 }
