@@ -19,7 +19,8 @@ var stages = map[string]string{
 	"tree":      "digest",
 	"release":   "digest tree",
 	"trust":     "digest",
-	"repo":      "digest tree release trust",
+	"delta":     "",
+	"repo":      "delta digest tree release trust",
 	"transport": "",
 	"store":     "digest tree",
 	"fetch":     "digest tree release repo transport store",
@@ -43,7 +44,7 @@ func inside(from, to string) bool {
 // libraries says which stage each library is confined to.
 var libraries = map[string]string{
 	"filippo.io/age":                  "trust",
-	"github.com/klauspost/compress":   "repo fetch internal convert",
+	"github.com/klauspost/compress":   "delta repo fetch internal convert",
 	"github.com/spf13/cobra":          "cmd",
 	"github.com/spf13/pflag":          "cmd",
 	"github.com/theupdateframework":   "trust",

@@ -116,6 +116,9 @@ func (c *repositoryCheck) line(ctx context.Context, target trust.Target) error {
 		if err := c.release(ctx, d, rel); err != nil {
 			return err
 		}
+		if err := c.deltas(ctx, repo.Logged{Digest: d, Release: rel}); err != nil {
+			return err
+		}
 		if len(rel.Previous) == 0 {
 			return nil
 		}

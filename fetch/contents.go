@@ -43,6 +43,7 @@ const (
 	haveRun
 	seeded // a local file has it
 	remote // what is on this machine turned out not to be right
+	byRoad // deltas bring it
 
 	wanted   = wantPlain | wantRun
 	had      = havePlain | haveRun
@@ -69,6 +70,9 @@ func (m mark) bySeed() bool { return m.lacks() != 0 && m&(had|seeded) == seeded 
 
 // byNetwork: it has to be fetched.
 func (m mark) byNetwork() bool { return m.lacks() != 0 && !m.byTwin() && !m.bySeed() }
+
+// byPacks: it has to be fetched, and no delta brings it.
+func (m mark) byPacks() bool { return m.byNetwork() && m&byRoad == 0 }
 
 func newContents() *contents {
 	return &contents{seed: maphash.MakeSeed(), slots: make([]int32, 1<<10)}

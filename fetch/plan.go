@@ -2,10 +2,12 @@ package fetch
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/larch-project/larch/repo"
+	"github.com/larch-project/larch/store"
 )
 
 const (
@@ -30,8 +32,19 @@ type Plan struct {
 	pieces   []piece // what is wanted of frames, in the order of the packs
 	segments []segment
 
+	road  *Road // nil for packs alone
+	store *store.Store
+
 	Requests int   // not those that have to be repeated
 	Bytes    int64 // to be fetched, gaps included
+	Hops     []Hop // of the road that is taken
+	Packs    Way   // what comes by packs
+}
+
+// Way is what goes one way.
+type Way struct {
+	Requests int
+	Bytes    int64
 }
 
 // piece is what one frame has of one content.
@@ -55,11 +68,63 @@ func NewPlan(need *Need, ix *repo.Index) (*Plan, error) {
 	if err := p.locate(ix); err != nil {
 		return nil, err
 	}
-	p.Requests = len(p.segments)
-	for _, s := range p.segments {
-		p.Bytes += s.end - s.offset
-	}
+	p.total()
 	return p, nil
+}
+
+// total adds up what the ways cost.
+func (p *Plan) total() {
+	p.Packs = Way{Requests: len(p.segments)}
+	for _, s := range p.segments {
+		p.Packs.Bytes += s.end - s.offset
+	}
+	p.Requests, p.Bytes = p.Packs.Requests, p.Packs.Bytes
+	for _, h := range p.Hops {
+		p.Requests += h.Requests
+		p.Bytes += h.Bytes
+	}
+}
+
+// ErrNoPlace means that the plans of a road do not say where all that is needed is:
+// the index does.
+var ErrNoPlace = errors.New("the deltas do not place everything that is needed")
+
+// NewPlan is NewPlan for who has a road: each content comes by what is cheaper, the
+// deltas or the packs. Without an index it is ErrNoPlace if one is needed. from is
+// the store that has what the deltas start from, and have what will be in it by then.
+func (r *Road) NewPlan(need *Need, from *store.Store, have Have, ix *repo.Index) (*Plan, error) {
+	p := &Plan{need: need, road: r, store: from}
+	c := newChooser(r, need, have)
+	c.choose()
+	if ix == nil && len(c.place) > 0 {
+		if ix = c.index(); ix == nil {
+			return nil, ErrNoPlace
+		}
+	}
+	p.divide(c)
+	if len(c.place) > 0 {
+		if err := p.locate(ix); err != nil {
+			return nil, err
+		}
+	}
+	for k, h := range r.hops {
+		h.wanted = c.state[k+1].wanted
+		p.Hops = append(p.Hops, h.figures(h.cut(r.opt)))
+	}
+	p.total()
+	return p, nil
+}
+
+// divide marks what the deltas bring.
+func (p *Plan) divide(c *chooser) {
+	for n := range p.need.contents.count {
+		if m := p.need.contents.mark(n); m.byNetwork() {
+			*m |= byRoad
+		}
+	}
+	for _, place := range c.place {
+		*p.need.contents.mark(place.content) &^= byRoad
+	}
 }
 
 // locate finds what has to be fetched by an index.
@@ -73,7 +138,7 @@ func (p *Plan) locate(ix *repo.Index) error {
 	}
 	p.index, p.pieces = ix, nil
 	for n := range contents.count {
-		if !contents.mark(n).byNetwork() {
+		if !contents.mark(n).byPacks() {
 			continue
 		}
 		first, end, err := ix.Span(ix.Objects[n], contents.size(n))

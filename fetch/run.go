@@ -22,6 +22,7 @@ type Again func(context.Context) (*repo.Index, error)
 
 // Run brings what is missing into a batch and flushes it. It is called once.
 //
+// What deltas should have brought and did not comes by packs, and is no error either.
 // Whatever goes wrong, and when ctx ends, contents that arrived whole are kept. A
 // frame that is wrong is fetched once more when the rest is there; a pack that is
 // missing has the index read again, once. What remains wrong is a *DamageError.
@@ -84,6 +85,11 @@ func (r *run) all(ctx context.Context) error {
 	if err := r.local(ctx); err != nil {
 		return err
 	}
+	if r.road != nil {
+		if err := r.travel(ctx); err != nil {
+			return err
+		}
+	}
 	if r.disappointed() {
 		if err := r.relocate(ctx); err != nil {
 			return err
@@ -115,14 +121,18 @@ func (r *run) local(ctx context.Context) error {
 	})
 }
 
-// disappointed tells whether something on this machine was not what it should be.
-func (r *run) disappointed() bool {
+// disappointed tells whether something on this machine, or that deltas brought, was
+// not what it should be: packs have it.
+func (r *run) disappointed() (is bool) {
 	for n := range r.need.contents.count {
-		if m := *r.need.contents.mark(n); m&remote != 0 && m.lacks() != 0 {
-			return true
+		m := r.need.contents.mark(n)
+		if m.lacks() == 0 {
+			continue
 		}
+		is = is || *m&(remote|byRoad) != 0
+		*m &^= byRoad
 	}
-	return false
+	return is
 }
 
 func (r *run) copy(n int32, o store.Object, twin bool) error {

@@ -2,6 +2,7 @@ package install
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"sync"
 
@@ -20,29 +21,55 @@ type contents struct {
 	release *release.Release
 	data    []byte              // the document; nil if the store has it
 	remote  transport.Transport // asked for nothing that is here
+	head    digest.Digest       // the newest release of the line, or zero
 
+	road *fetch.Road // nil if there is none
 	need *fetch.Need
 	plan *fetch.Plan
 }
 
-// locate finds out what of a tree is missing, and where it is. The tree is
-// inspected on the way.
-func (c *contents) locate(ctx context.Context, entries iter.Seq2[*tree.Entry, error], have fetch.Have, seeds []string) (err error) {
+// survey finds out what of a tree is missing. The tree is inspected on the way.
+func (c *contents) survey(ctx context.Context, entries iter.Seq2[*tree.Entry, error], have fetch.Have, seeds []string) (err error) {
 	if c.need, err = fetch.Survey(ctx, inspected(c.release, entries), have); err != nil {
 		return err
 	}
 	if len(seeds) > 0 && c.need.Objects > 0 {
-		if err := c.need.Seed(ctx, seeds); err != nil {
+		return c.need.Seed(ctx, seeds)
+	}
+	return nil
+}
+
+// locate finds out where what is missing is: on the road, or in packs.
+func (c *contents) locate(ctx context.Context, from *store.Store, have fetch.Have) (err error) {
+	if c.need.Objects == 0 {
+		c.plan, err = fetch.NewPlan(c.need, nil)
+		return err
+	}
+	if c.road != nil {
+		c.plan, err = c.road.NewPlan(c.need, from, have, nil)
+		if !errors.Is(err, fetch.ErrNoPlace) && !errors.Is(err, repo.ErrIndex) {
 			return err
 		}
 	}
-	var ix *repo.Index
-	if c.need.Objects > 0 {
-		if ix, err = c.index(ctx); err != nil {
-			return err
-		}
+	ix, err := c.index(ctx)
+	if err != nil {
+		return err
 	}
-	c.plan, err = fetch.NewPlan(c.need, ix)
+	if c.road != nil {
+		c.plan, err = c.road.NewPlan(c.need, from, have, ix)
+	} else {
+		c.plan, err = fetch.NewPlan(c.need, ix)
+	}
+	return err
+}
+
+// findRoad looks for deltas that lead to the release.
+func (c *contents) findRoad(ctx context.Context, from *store.Store, opt fetch.RoadOptions) (err error) {
+	to := fetch.Destination{Head: c.head, Release: c.digest, Tree: c.release.Tree.Info()}
+	if len(c.release.Previous) > 0 {
+		to.Previous = c.release.Previous[0].Release
+	}
+	c.road, err = fetch.FindRoad(ctx, c.remote, from, to, opt)
 	return err
 }
 

@@ -7,8 +7,10 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
+	"github.com/larch-project/larch/fetch"
 	"github.com/larch-project/larch/release"
 )
 
@@ -22,6 +24,11 @@ type PlanOptions struct {
 	Backend string
 	// Seeds are local folders whose files may have contents that would be fetched.
 	Seeds []string
+	// PacksOnly does without deltas.
+	PacksOnly bool
+	// Explain finds out what a fresh install would cost, for Step.Route; it asks for
+	// the index and the list of deltas for it.
+	Explain bool
 }
 
 // Action is what a plan does to one ref.
@@ -46,7 +53,16 @@ type Step struct {
 	Gains    []string         // permissions that it has not had, in words that are safe to print
 	Bytes    int64            // to fetch
 	Disk     int64            // bytes that the store will grow by
+	Route    Route            // by which it comes
 	contents *contents
+}
+
+// Route is how the contents of a release come.
+type Route struct {
+	Hops   []fetch.Hop // deltas, in order
+	Packs  fetch.Way   // and what no delta brings
+	Reused int64       // bytes of contents that are here already
+	Fresh  fetch.Way   // what it would cost with nothing here; see PlanOptions.Explain
 }
 
 // Plan is a transaction that can be looked at before it is applied. Unless it is a
@@ -55,6 +71,7 @@ type Plan struct {
 	Verb     Verb
 	Steps    []Step // by ref
 	Warnings []Warning
+	Notes    []string // ways that were closed, and what was done instead; Apply may add some
 
 	Requests int   // that fetching contents will take, if nothing has to be repeated
 	Bytes    int64 // to fetch, as they travel
@@ -67,6 +84,7 @@ type Plan struct {
 	base    *Generation
 	after   *Generation // what will be installed
 	from    *sources
+	notes   sync.Mutex
 	held    *os.File // the lock; nil in a dry run
 	scratch *scratchStore
 	spent   time.Duration // of planning
@@ -235,6 +253,11 @@ func (p *Plan) warn(ref release.Ref, format string, args ...any) {
 // keeping is kept. It may be called again.
 func (p *Plan) Close() error {
 	var errs []error
+	for _, s := range p.Steps {
+		if s.contents != nil {
+			s.contents.road.Close()
+		}
+	}
 	if p.from != nil {
 		errs = append(errs, p.from.Close())
 		p.from = nil

@@ -38,7 +38,7 @@ func (p *Plan) prepareStep(ctx context.Context, d *draft, s *Step) (err error) {
 			return err
 		}
 	}
-	s.contents = &contents{digest: f.digest, release: f.release, data: f.data, remote: lazily(f.files)}
+	s.contents = &contents{digest: f.digest, release: f.release, data: f.data, remote: lazily(f.files), head: f.target.Custom.Release}
 	return nil
 }
 
@@ -97,33 +97,73 @@ func (p *Plan) locate(ctx context.Context) error {
 }
 
 func (p *Plan) locateStep(ctx context.Context, s *Step, have fetch.Have) error {
-	entries, err := p.tree(ctx, s.contents)
+	c := s.contents
+	entries, err := p.tree(ctx, c)
 	if err != nil {
 		return err
 	}
-	if err := s.contents.locate(ctx, entries, have, p.opt.Seeds); err != nil {
+	if err := c.survey(ctx, entries, have, p.opt.Seeds); err != nil {
 		return err
 	}
-	s.Bytes, s.Disk = s.contents.plan.Bytes, s.contents.need.Disk
-	return nil
+	if c.need.Objects > 0 && c.road == nil { // the tree was here, and not all of it
+		if err := p.findRoad(ctx, c); err != nil {
+			return err
+		}
+	}
+	if err := c.locate(ctx, p.inst.store, have); err != nil {
+		return err
+	}
+	s.Bytes, s.Disk = c.plan.Bytes, c.need.Disk
+	s.Route = Route{Hops: c.plan.Hops, Packs: c.plan.Packs, Reused: c.need.Reused}
+	if p.opt.Explain {
+		s.Route.Fresh, err = c.fresh(ctx, entries)
+	}
+	return err
 }
 
 // tree gives the tree of a release, from the store or fetched: into the store, or
-// for a dry run into a folder that goes with the plan.
-func (p *Plan) tree(ctx context.Context, c *contents) (iter.Seq2[*tree.Entry, error], error) {
-	info, from := c.release.Tree.Info(), p.inst.store
-	if !from.HasTree(info.Digest, info.Size) {
+// for a dry run into a folder that goes with the plan. What comes by deltas is not
+// fetched whole.
+func (p *Plan) tree(ctx context.Context, c *contents) (_ iter.Seq2[*tree.Entry, error], err error) {
+	info, to := c.release.Tree.Info(), p.inst.store
+	if !to.HasTree(info.Digest, info.Size) {
 		if p.opt.DryRun {
-			var err error
-			if from, err = p.aside(); err != nil {
+			if to, err = p.aside(); err != nil {
 				return nil, err
 			}
 		}
-		if err := fetch.Tree(ctx, c.remote, info, from); err != nil {
+		if err := p.findRoad(ctx, c); err != nil {
+			return nil, err
+		}
+		if c.road != nil {
+			err = c.road.AddTree(ctx, to)
+		} else {
+			err = fetch.Tree(ctx, c.remote, info, to)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
-	return from.Tree(info.Digest, info.Size), nil
+	return to.Tree(info.Digest, info.Size), nil
+}
+
+// findRoad looks for deltas, from any release that is here.
+func (p *Plan) findRoad(ctx context.Context, c *contents) error {
+	if p.opt.PacksOnly || c.head.IsZero() {
+		return nil
+	}
+	starts, err := p.inst.starts()
+	if err != nil {
+		return err
+	}
+	return c.findRoad(ctx, p.inst.store, fetch.RoadOptions{Starts: starts, Peek: p.opt.DryRun, Note: p.note})
+}
+
+// note keeps what went another way than it could have gone.
+func (p *Plan) note(text string) {
+	p.notes.Lock()
+	defer p.notes.Unlock()
+	p.Notes = append(p.Notes, text)
 }
 
 // scratchStore is a store in a temporary folder.

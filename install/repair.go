@@ -234,7 +234,10 @@ func (i *Installation) repairContents(ctx context.Context, all *sources, in Inst
 		}
 		return s.t, nil
 	})}
-	if err := c.locate(ctx, i.store.Tree(rel.Tree.Digest, rel.Tree.Size), i.store, nil); err != nil {
+	if err := c.survey(ctx, i.store.Tree(rel.Tree.Digest, rel.Tree.Size), i.store, nil); err != nil {
+		return err
+	}
+	if err := c.locate(ctx, i.store, i.store); err != nil {
 		return err
 	}
 	batch := i.store.NewBatch(ctx)

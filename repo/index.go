@@ -71,14 +71,7 @@ func (ix *Index) Encode(w io.Writer) error {
 	out.number(uint64(len(ix.Packs)))
 	out.number(uint64(len(ix.Frames)))
 	out.number(uint64(len(ix.Objects)))
-	for _, p := range ix.Packs {
-		out.text(string(p.Digest[:]))
-	}
-	for _, p := range ix.Packs {
-		out.number(uint64(p.Size))
-	}
-	out.frames(ix.Frames)
-	out.objects(ix.Objects)
+	out.index(ix)
 	if out.err != nil {
 		return out.err
 	}
@@ -101,6 +94,18 @@ func (c *columns) text(s string) {
 func (c *columns) number(n uint64) { c.text(string(c.buf[:binary.PutUvarint(c.buf[:], n)])) }
 
 func (c *columns) signed(n int64) { c.text(string(c.buf[:binary.PutVarint(c.buf[:], n)])) }
+
+// index writes all columns of an index.
+func (c *columns) index(ix *Index) {
+	for _, p := range ix.Packs {
+		c.text(string(p.Digest[:]))
+	}
+	for _, p := range ix.Packs {
+		c.number(uint64(p.Size))
+	}
+	c.frames(ix.Frames)
+	c.objects(ix.Objects)
+}
 
 // frames writes a column each for pack, offset, length and raw size. A frame that
 // follows its predecessor costs a zero in the first two.
@@ -238,9 +243,7 @@ func (c *columnReader) index(limit, maxFrames int64) (*Index, error) {
 	frames := c.number(maxFrames)
 	objects := c.number(min(limit, math.MaxInt32))
 	ix := &Index{}
-	c.packs(ix, packs)
-	c.frames(ix, frames)
-	c.objects(ix, objects)
+	c.tables(ix, packs, frames, objects)
 	if c.err != nil {
 		return nil, c.err
 	}
@@ -251,6 +254,13 @@ func (c *columnReader) index(limit, maxFrames int64) (*Index, error) {
 		return nil, err
 	}
 	return ix, nil
+}
+
+// tables reads all columns of an index.
+func (c *columnReader) tables(ix *Index, packs, frames, objects int64) {
+	c.packs(ix, packs)
+	c.frames(ix, frames)
+	c.objects(ix, objects)
 }
 
 func (c *columnReader) packs(ix *Index, n int64) {

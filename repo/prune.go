@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -72,12 +73,15 @@ func (r *Repository) Prune(ctx context.Context, keep int, now time.Time, dry boo
 	if _, err := head.Prune(ctx, now.Add(-headGrace)); err != nil {
 		return nil, err
 	}
+	if err := r.forget(ctx, head, pruned.Files); err != nil {
+		return nil, err
+	}
 	return pruned, r.remove(pruned.Files, retired)
 }
 
 // remove deletes files, what names others before what it names.
 func (r *Repository) remove(files []string, retired map[string]time.Time) error {
-	order := []string{"index/", "releases/", "trees/", "packs/", ""}
+	order := []string{"deltas/", "index/", "releases/", "trees/", "packs/", ""}
 	rank := func(name string) int {
 		return slices.IndexFunc(order, func(folder string) bool { return strings.HasPrefix(name, folder) })
 	}
@@ -96,6 +100,42 @@ func (r *Repository) remove(files []string, retired map[string]time.Time) error 
 	if len(retired) < left {
 		return r.writeRetired(retired)
 	}
+	return r.removeEmpty(files)
+}
+
+// removeEmpty removes the folders of deltas that have nothing left.
+func (r *Repository) removeEmpty(files []string) error {
+	for _, name := range files {
+		folder := path.Dir(name)
+		if path.Dir(folder) != deltasFolder {
+			continue
+		}
+		left, err := r.dir.ReadDir(folder)
+		if err == nil && len(left) == 0 {
+			err = r.dir.RemoveAll(folder)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// forget takes the deltas that will go from the lists that readers have.
+func (r *Repository) forget(ctx context.Context, head *trust.Repository, files []string) error {
+	if !slices.ContainsFunc(files, func(name string) bool { return strings.HasPrefix(name, deltasFolder+"/") }) {
+		return nil
+	}
+	edges, err := r.Edges()
+	if err != nil {
+		return err
+	}
+	edges = slices.DeleteFunc(edges, func(e Edge) bool { return slices.Contains(files, DeltaName(e.To, e.From)) })
+	for _, target := range head.Targets() {
+		if err := r.refreshMap(ctx, target.Custom.Release, edges); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -108,8 +148,11 @@ func (r *Repository) needed(ctx context.Context, head *trust.Repository, keep in
 		if err != nil {
 			return nil, fmt.Errorf("reading the releases of %s: %w", ref, err)
 		}
-		for _, l := range log {
+		for i, l := range log {
 			if err := r.need(ctx, l, needed, read); err != nil {
+				return nil, err
+			}
+			if err := r.needDeltas(l.Digest, i == 0, needed); err != nil {
 				return nil, err
 			}
 		}
@@ -131,6 +174,24 @@ func (r *Repository) need(ctx context.Context, l Logged, needed map[string]bool,
 	for _, p := range ix.Packs {
 		needed[PackName(p.Digest)] = true
 	}
+	return nil
+}
+
+// needDeltas keeps what leads to a release that stays, from releases that go too:
+// machines may have them. The stream from nothing and the list are for the newest.
+func (r *Repository) needDeltas(to digest.Digest, newest bool, needed map[string]bool) error {
+	edges, err := r.edgesTo(to)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	pinned := r.pinned(to)
+	for _, e := range edges {
+		if !e.From.IsZero() || newest || pinned {
+			needed[DeltaName(to, e.From)] = true
+		}
+	}
+	needed[pinName(to)] = needed[pinName(to)] || pinned
+	needed[DeltaMapName(to)] = needed[DeltaMapName(to)] || newest
 	return nil
 }
 
@@ -173,7 +234,7 @@ func (r *Repository) unneeded(ctx context.Context, head *trust.Repository, neede
 			return nil, err
 		}
 	}
-	for _, folder := range append([]string{"."}, folders...) {
+	for _, folder := range append([]string{"."}, append(folders, r.deltaFolders()...)...) {
 		names, err := r.dir.ReadDir(folder)
 		if err != nil {
 			return nil, err
@@ -189,6 +250,18 @@ func (r *Repository) unneeded(ctx context.Context, head *trust.Repository, neede
 	}
 	slices.Sort(pruned.Files)
 	return pruned, nil
+}
+
+// deltaFolders lists the folders that have deltas.
+func (r *Repository) deltaFolders() (list []string) {
+	names, err := r.dir.ReadDir(deltasFolder)
+	if err != nil {
+		return nil
+	}
+	for _, name := range names {
+		list = append(list, deltasFolder+"/"+name)
+	}
+	return list
 }
 
 // judge adds a file to pruned unless it is needed. At the top only what durable

@@ -40,6 +40,7 @@ type PublishRequest struct {
 	Annotations map[string]string
 	Source      tree.Source
 	Now         time.Time
+	Deltas      DeltaOptions
 	Progress    func(bytes int64) // called with the content bytes read so far; may be nil
 }
 
@@ -48,8 +49,9 @@ type Published struct {
 	Release   digest.Digest
 	Version   string
 	Tree      tree.Info
-	New       int64 // distinct contents that the repository did not have
-	Written   int64 // bytes of packs, tree and index
+	New       int64  // distinct contents that the repository did not have
+	Written   int64  // bytes of packs, tree and index
+	Deltas    []Edge // that lead to it; To is Release
 	Signature trust.Target
 }
 
@@ -58,6 +60,9 @@ type Published struct {
 // and checked against what they were. Nothing is visible before the signed head
 // names the release, in the last step; on return it survives power loss. Two
 // publishers may run at once; both releases stay.
+//
+// Deltas are made before that, so that the first reader finds them: from the release
+// before, from nothing, and from older ones (DeltaOptions).
 func (r *Repository) Publish(ctx context.Context, keys *trust.KeyStore, req PublishRequest) (*Published, error) {
 	held, err := r.hold(ctx, lock.Shared)
 	if err != nil {
@@ -83,7 +88,28 @@ func (r *Repository) Publish(ctx context.Context, keys *trust.KeyStore, req Publ
 	if err := p.store(ctx); err != nil {
 		return nil, fmt.Errorf("publishing %s: %w", req.Ref, err)
 	}
+	defer p.deltas.close()
+	if err := p.makeDeltas(ctx, head.Targets()[req.Ref.String()]); err != nil {
+		return nil, fmt.Errorf("publishing %s: %w", req.Ref, err)
+	}
 	return p.commit(ctx, head)
+}
+
+// makeDeltas makes what leads to the release that is being published.
+func (p *publication) makeDeltas(ctx context.Context, before trust.Target) (err error) {
+	p.deltas.repo = p.repo
+	if p.line, p.deltas.edges, err = p.repo.lineOf(ctx, before); err != nil {
+		return err
+	}
+	opt := p.req.Deltas
+	if opt.Budget <= 0 {
+		return nil
+	}
+	if p.deltas.to, err = p.repo.side(p.catalog.index(p.objects), release.NewTree(p.info)); err != nil {
+		return err
+	}
+	p.deltas.budget = newBudget(opt.Budget)
+	return p.deltas.makeAll(ctx, p.line, opt.From)
 }
 
 // signable tells before the work whether one of the publisher keys that are here
@@ -129,6 +155,8 @@ type publication struct {
 	read    int64
 	info    tree.Info
 	written int64
+	line    []Logged // the releases before, newest first
+	deltas  deltas
 }
 
 // store writes packs and tree: all that does not depend on the release before.
@@ -293,10 +321,14 @@ func (p *publication) commit(ctx context.Context, head *trust.Repository) (*Publ
 		if err != nil {
 			return nil, fmt.Errorf("signing the release %s of %s: %w", rel.Version, p.req.Ref, err)
 		}
-		return &Published{
+		published := &Published{
 			Release: target.Custom.Release, Version: rel.Version, Tree: p.info,
 			New: int64(len(p.added)), Written: p.written, Signature: target,
-		}, nil
+		}
+		for _, m := range p.deltas.made {
+			published.Deltas = append(published.Deltas, m.edge)
+		}
+		return published, p.repo.dropStream(before.Custom.Release, head.Targets())
 	}
 }
 
@@ -359,6 +391,9 @@ func (p *publication) describe(rel *release.Release) (trust.Target, error) {
 		return trust.Target{}, err
 	}
 	if err := p.writeDocument(doc, ReleaseName(d)); err != nil {
+		return trust.Target{}, err
+	}
+	if err := p.deltas.name(d, p.line); err != nil {
 		return trust.Target{}, err
 	}
 	for _, folder := range folders {

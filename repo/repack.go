@@ -86,6 +86,11 @@ func (p *repacking) run(ctx context.Context, now time.Time) (*Repacked, error) {
 			return nil, err
 		}
 	}
+	for _, l := range p.releases[:p.heads] {
+		if err := p.repo.refreshMaps(ctx, l); err != nil {
+			return nil, err
+		}
+	}
 	after, err := p.repo.loadCatalog(ctx, p.releases[:p.heads], strictly)
 	if err != nil {
 		return nil, err
@@ -281,5 +286,8 @@ func (p *repacking) reindex(l Logged) error {
 	if !changed {
 		return nil
 	}
-	return p.repo.writeIndex(l.Digest, p.catalog.index(objects))
+	if err := p.repo.writeIndex(l.Digest, p.catalog.index(objects)); err != nil {
+		return err
+	}
+	return p.repo.moveDeltas(l)
 }

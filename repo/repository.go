@@ -202,7 +202,7 @@ func (r *Repository) Located(ix *Index, t release.Tree) iter.Seq2[LocatedContent
 				yield(LocatedContent{}, err)
 				return
 			}
-			if !yield(LocatedContent{e.Digest, e.Size, ix.Objects[i]}, nil) {
+			if !yield(LocatedContent{e.Path, e.Digest, e.Size, ix.Objects[i]}, nil) {
 				return
 			}
 			i++
@@ -215,6 +215,7 @@ func (r *Repository) Located(ix *Index, t release.Tree) iter.Seq2[LocatedContent
 
 // LocatedContent is a content and where it begins.
 type LocatedContent struct {
+	Path   tree.Path // at which it appears first
 	Digest digest.Digest
 	Size   int64
 	Location

@@ -74,6 +74,49 @@ func (s *Store) putTree(ctx context.Context, r io.Reader, info tree.Info) error 
 	return s.replace(t, TreeName(info.Digest))
 }
 
+// AddTree stores the text of a tree as it is. Input untrusted: it reads no more than
+// info.Size bytes and one, and keeps nothing unless the text is what info.Digest
+// names. Durable with End, as names of objects are.
+func (s *Store) AddTree(ctx context.Context, text io.Reader, info tree.Info) error {
+	if err := s.addTree(ctx, text, info); err != nil {
+		return fmt.Errorf("storing tree %s: %w", info.Digest.Short(), s.explain(err))
+	}
+	return nil
+}
+
+func (s *Store) addTree(ctx context.Context, text io.Reader, info tree.Info) error {
+	if err := s.Begin(); err != nil {
+		return err
+	}
+	t, err := s.create(0o444)
+	if err != nil {
+		return err
+	}
+	defer s.discard(t)
+	if err := s.tmp.Change("write", "(unnamed)"); err != nil {
+		return err
+	}
+	packed, err := sealed.NewWriter(t)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(packed, digest.NewReader(reading{ctx, text}, info.Digest, info.Size))
+	if err := errors.Join(err, packed.Close()); err != nil {
+		return err
+	}
+	return s.replace(t, TreeName(info.Digest))
+}
+
+// TreeText opens the text of a tree; it is checked as it is read, to the end. The
+// caller closes it.
+func (s *Store) TreeText(d digest.Digest, size int64) (io.ReadCloser, error) {
+	t, err := s.openTree(d, size)
+	if err != nil {
+		return nil, fmt.Errorf("reading tree %s: %w", d.Short(), err)
+	}
+	return t, nil
+}
+
 // reading ends when its context does.
 type reading struct {
 	ctx context.Context

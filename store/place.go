@@ -3,6 +3,7 @@ package store
 import (
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 
@@ -55,6 +56,32 @@ func (s *Store) create(mode uint32) (t temp, err error) {
 		}
 	}
 	return t, err
+}
+
+// Scratch makes a file without a name where objects are made, for what is needed on
+// the way to them. It is gone when the caller closes it.
+func (s *Store) Scratch() (*os.File, error) {
+	f, err := s.scratch()
+	if err != nil {
+		return nil, fmt.Errorf("making a scratch file: %w", s.explain(err))
+	}
+	return f, nil
+}
+
+func (s *Store) scratch() (*os.File, error) {
+	if err := s.Begin(); err != nil {
+		return nil, err
+	}
+	if err := s.tmp.Change("write", "(unnamed)"); err != nil {
+		return nil, err
+	}
+	t, err := s.create(0o600)
+	if err == nil && t.name != "" {
+		if err = s.tmp.Remove(t.name); err != nil {
+			s.discard(t)
+		}
+	}
+	return t.File, err
 }
 
 // discard gives up a file that has not got its name.

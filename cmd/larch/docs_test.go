@@ -48,7 +48,7 @@ func TestJSONIsDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, doc := range []any{
-		initialized{}, published{}, loggedRelease{}, pruned{}, repacked{}, renewal{}, keyRow{}, findingsDocument{}, serving{},
+		initialized{}, published{}, loggedRelease{}, pruned{}, repacked{}, deltaRow{}, deltaMade{}, deltaDropped{}, renewal{}, keyRow{}, findingsDocument{}, serving{},
 		install.Remote{}, installedRow{}, availableRow{}, details{}, changed{}, generation{}, usageDocument{}, collected{},
 		backendRow{}, verifiedDocument{}, versionDocument{}, failure{},
 	} {

@@ -18,10 +18,15 @@ type changeFlags struct {
 	backend string
 	remote  string
 	seeds   []string
+	packs   bool
+	explain bool
 }
 
-func (f *changeFlags) plan() install.PlanOptions {
-	return install.PlanOptions{DryRun: f.dry, Backend: f.backend, Seeds: f.seeds}
+func (c *command) planOptions(f *changeFlags) install.PlanOptions {
+	return install.PlanOptions{
+		DryRun: f.dry, Backend: f.backend, Seeds: f.seeds, Explain: f.explain,
+		PacksOnly: f.packs || c.getenv("LARCH_ROUTES") == "packs",
+	}
 }
 
 // changeFlags declares the flags that all of these verbs have.
@@ -32,6 +37,8 @@ func (c *command) changeFlags(cmd *cobra.Command, f *changeFlags) {
 
 func (c *command) fetchFlags(cmd *cobra.Command, f *changeFlags) {
 	cmd.Flags().StringVar(&f.backend, "backend", "", "form on disk (larch backends lists them)")
+	cmd.Flags().BoolVar(&f.explain, "explain", false, "say by which route it comes, and what a fresh install would cost")
+	cmd.Flags().BoolVar(&f.packs, "no-deltas", false, "fetch whole contents from packs (also: LARCH_ROUTES=packs)")
 	cmd.Flags().StringArrayVar(&f.seeds, "seed", nil, "local folder with files that need not be fetched; may be repeated")
 }
 
@@ -53,7 +60,7 @@ fetched and permitted, and asks on a terminal.`,
 				wanted = append(wanted, w)
 			}
 			return c.change(cmd.Context(), func(ctx context.Context, i *install.Installation) (*install.Plan, error) {
-				return i.PlanInstall(ctx, wanted, f.plan())
+				return i.PlanInstall(ctx, wanted, c.planOptions(&f))
 			}, f.dry)
 		},
 	}
@@ -72,7 +79,7 @@ func (c *command) updateVerb() *cobra.Command {
 		Args:    args(0, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.change(cmd.Context(), func(ctx context.Context, i *install.Installation) (*install.Plan, error) {
-				return i.PlanUpdate(ctx, args, f.plan())
+				return i.PlanUpdate(ctx, args, c.planOptions(&f))
 			}, f.dry)
 		},
 	}
@@ -92,7 +99,7 @@ bring it back; what is running goes on.`,
 		Args:    args(1, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.change(cmd.Context(), func(ctx context.Context, i *install.Installation) (*install.Plan, error) {
-				return i.PlanUninstall(ctx, args, f.plan())
+				return i.PlanUninstall(ctx, args, c.planOptions(&f))
 			}, f.dry)
 		},
 	}
@@ -127,6 +134,7 @@ type stepRow struct {
 	Bytes  int64    `json:"bytes"`
 	Disk   int64    `json:"disk_bytes"`
 	Gains  []string `json:"permissions_gained"`
+	Route  route    `json:"route"`
 }
 
 func newChanged(p *install.Plan) *changed {
@@ -139,6 +147,7 @@ func newChanged(p *install.Plan) *changed {
 		if s.After != nil {
 			row.Now = s.After.Version
 		}
+		row.Route = newRoute(&s)
 		doc.Steps = append(doc.Steps, row)
 	}
 	doc.warn(p.Warnings)
@@ -160,6 +169,7 @@ func (c *command) change(ctx context.Context, plan func(context.Context, *instal
 			return err
 		}
 		defer p.Close()
+		defer c.printNotes(p)
 		doc := newChanged(p)
 		doc.DryRun = dry
 		if dry {
@@ -168,6 +178,7 @@ func (c *command) change(ctx context.Context, plan func(context.Context, *instal
 		if err := c.confirm(doc, p.Verb == install.Update); err != nil {
 			return err
 		}
+		c.explain(doc)
 		bar := c.progress("fetching", p.Bytes)
 		done, err := p.Apply(ctx, bar.reach)
 		bar.end(err)
@@ -179,6 +190,23 @@ func (c *command) change(ctx context.Context, plan func(context.Context, *instal
 		doc.warn(done.Warnings)
 		return c.report(doc, doc.printResult)
 	})
+}
+
+// explain tells the routes that will be taken, if that was asked for.
+func (c *command) explain(doc *changed) {
+	if c.json || c.quiet {
+		return
+	}
+	for _, s := range doc.Steps {
+		s.Route.print(c.err)
+	}
+}
+
+// printNotes tells those who asked for more which ways were closed.
+func (c *command) printNotes(p *install.Plan) {
+	for _, text := range p.Notes {
+		c.detail("another way: %s", safe(text))
+	}
 }
 
 // confirm shows a plan on a terminal and asks. Elsewhere, and with --yes, it does
@@ -218,6 +246,7 @@ func (d *changed) printPlan(w io.Writer) {
 		if s.Bytes > 0 || s.Disk > 0 {
 			fmt.Fprintf(w, "           to fetch: %s, disk: %s\n", size(s.Bytes), size(s.Disk))
 		}
+		s.Route.print(w)
 		for _, gain := range s.Gains {
 			fmt.Fprintf(w, "           may from now on: %s\n", safe(gain))
 		}

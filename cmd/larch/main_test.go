@@ -119,6 +119,12 @@ func answer(mode string, files http.Handler, w http.ResponseWriter, r *http.Requ
 		w.Write([]byte("<html>Welcome to our hotel. Please log in.</html>\n"))
 	case mode == "garbage-packs" && pack:
 		w.Write(make([]byte, 100_000))
+	case mode == "garbage-deltas" && strings.HasPrefix(r.URL.Path, "/deltas/"):
+		w.Write(make([]byte, 100_000))
+	case mode == "short-deltas" && strings.HasPrefix(r.URL.Path, "/deltas/"):
+		files.ServeHTTP(&short{w, 600}, r)
+	case mode == "broken-deltas" && strings.HasPrefix(r.URL.Path, "/deltas/"):
+		http.Error(w, "broken", http.StatusInternalServerError)
 	case mode == "early" && pack:
 		w.Header().Set("Content-Length", "1000000")
 		w.Write(make([]byte, 10_000))
@@ -134,6 +140,20 @@ func answer(mode string, files http.Handler, w http.ResponseWriter, r *http.Requ
 	default:
 		files.ServeHTTP(w, r)
 	}
+}
+
+// short ends an answer after some bytes.
+type short struct {
+	http.ResponseWriter
+	left int
+}
+
+func (s *short) Write(p []byte) (int, error) {
+	if s.left -= len(p); s.left < 0 {
+		s.ResponseWriter.Write(p[:max(len(p)+s.left, 0)])
+		panic(http.ErrAbortHandler)
+	}
+	return s.ResponseWriter.Write(p)
 }
 
 // noRanges hides that the server could give ranges.

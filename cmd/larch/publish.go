@@ -73,6 +73,7 @@ func (c *command) init(ctx context.Context, path string, opt trust.InitOptions) 
 func (c *command) publishVerb() *cobra.Command {
 	var req repo.PublishRequest
 	var requires []string
+	var budget float64
 	cmd := &cobra.Command{
 		Use:   "publish REPO REF FOLDER|FILE.tar",
 		Short: "Publish a folder as a release",
@@ -80,7 +81,11 @@ func (c *command) publishVerb() *cobra.Command {
 ref (kind/id/arch/channel). A folder with a file "metadata" at its top is published
 as it is; any other becomes the application's files/, with a metadata made from the
 options. Only what the repository does not have yet is written, and nothing is
-visible before all of it is there and signed.`,
+visible before all of it is there and signed.
+
+Deltas from the release before, and a stream for fresh installs, are made on the way,
+with at most --delta-budget seconds of processor time: those first that save most.
+"larch repo deltas make" makes them later, or elsewhere.`,
 		Example: "  larch publish ./repo app/org.example.Hello/x86_64/stable ./build --command hello --version 1.0",
 		Args:    args(3, 3),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -91,6 +96,10 @@ visible before all of it is there and signed.`,
 				}
 				req.Requires = append(req.Requires, ref)
 			}
+			var err error
+			if req.Deltas.Budget, err = seconds(budget); err != nil {
+				return usage(cmd, err)
+			}
 			return c.publish(cmd.Context(), args[0], args[1], args[2], req)
 		},
 	}
@@ -100,6 +109,8 @@ visible before all of it is there and signed.`,
 	flags.StringArrayVar(&requires, "requires", nil, "ref that must be installed with it, such as a runtime; may be repeated")
 	flags.StringVarP(&req.Message, "message", "m", "", "what changed")
 	flags.StringToStringVar(&req.Annotations, "annotate", nil, "title=TEXT, summary=TEXT, homepage=URL, license=ID; may be repeated")
+	flags.Float64Var(&budget, "delta-budget", deltaBudget, "processor time for deltas, in seconds on all cores together (0: make none)")
+	flags.StringSliceVar(&req.Deltas.From, "delta-from", nil, "older version from which to make a direct delta, whatever it saves; may be repeated")
 	c.keysFlag(cmd)
 	return cmd
 }
@@ -114,6 +125,8 @@ type published struct {
 	Bytes        int64  `json:"bytes"`
 	NewContents  int64  `json:"new_contents"`
 	BytesWritten int64  `json:"bytes_written"`
+	Deltas       int    `json:"deltas"`
+	DeltaBytes   int64  `json:"delta_bytes"`
 }
 
 func (c *command) publish(ctx context.Context, path, name, from string, req repo.PublishRequest) (err error) {
@@ -152,10 +165,16 @@ func (c *command) publish(ctx context.Context, path, name, from string, req repo
 	if err != nil {
 		return err
 	}
-	doc := published{req.Ref.String(), done.Version, done.Release.String(), done.Tree.Entries, done.Tree.Files, done.Tree.Bytes, done.New, done.Written}
+	doc := published{req.Ref.String(), done.Version, done.Release.String(), done.Tree.Entries, done.Tree.Files, done.Tree.Bytes, done.New, done.Written, len(done.Deltas), 0}
+	for _, e := range done.Deltas {
+		doc.DeltaBytes += e.Size
+	}
 	return c.report(doc, func(w io.Writer) {
 		fmt.Fprintf(w, "Published %s %s: %s, %s; %s new, %s written\n", doc.Ref, doc.Version,
 			count(doc.Files, "file"), size(doc.Bytes), count(doc.NewContents, "content"), size(doc.BytesWritten))
+		if doc.Deltas > 0 {
+			fmt.Fprintf(w, "%s, %s\n", count(int64(doc.Deltas), "delta"), size(doc.DeltaBytes))
+		}
 	})
 }
 

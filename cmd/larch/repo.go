@@ -21,7 +21,7 @@ func (c *command) repoVerb() *cobra.Command {
 		Args:    noVerb,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(c.repoLogVerb(), c.repoPruneVerb(), c.repoRepackVerb(), c.repoRefreshVerb(), c.repoMirrorsVerb())
+	cmd.AddCommand(c.repoLogVerb(), c.repoPruneVerb(), c.repoRepackVerb(), c.repoRefreshVerb(), c.repoMirrorsVerb(), c.repoDeltasVerb())
 	return cmd
 }
 

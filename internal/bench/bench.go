@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/larch-project/larch/internal/measure"
 )
 
 const (
@@ -23,7 +25,7 @@ type bench struct {
 	table *table
 
 	fingerprint string
-	server      *server
+	server      *measure.Server
 }
 
 // path names something in the working folder.
@@ -40,10 +42,10 @@ func (b *bench) run() error {
 		return err
 	}
 	var err error
-	if b.server, err = serve(b.work); err != nil {
+	if b.server, err = measure.Serve(b.work); err != nil {
 		return err
 	}
-	defer b.server.close()
+	defer b.server.Close()
 	for _, step := range []func() error{b.publish, b.install, b.present, b.large} {
 		if err := step(); err != nil {
 			return err
@@ -52,7 +54,9 @@ func (b *bench) run() error {
 	return nil
 }
 
-func (b *bench) do(args ...string) (usage, string, error) { return measure(b.env(), b.larch, args...) }
+func (b *bench) do(args ...string) (measure.Usage, string, error) {
+	return measure.Run(b.env(), b.larch, args...)
+}
 
 // publish measures the first version into a new repository, and the next.
 func (b *bench) publish() error {
@@ -63,7 +67,7 @@ func (b *bench) publish() error {
 		if err := b.initialize("repo"); err != nil {
 			return err
 		}
-		if _, _, err := measure(nil, "ostree", "init", "--mode=archive", "--repo="+b.path("ostree")); err != nil {
+		if _, _, err := measure.Run(nil, "ostree", "init", "--mode=archive", "--repo="+b.path("ostree")); err != nil {
 			return err
 		}
 		for i, tree := range []string{b.trees.old, b.trees.new} {
@@ -72,16 +76,16 @@ func (b *bench) publish() error {
 				return err
 			}
 			mine[i].add(u)
-			u, _, err = measure(nil, "ostree", "commit", "--repo="+b.path("ostree"), "--branch=bench", "--owner-uid=0", "--owner-gid=0", "--tree=dir="+tree)
+			u, _, err = measure.Run(nil, "ostree", "commit", "--repo="+b.path("ostree"), "--branch=bench", "--owner-uid=0", "--owner-gid=0", "--tree=dir="+tree)
 			if err != nil {
 				return err
 			}
 			peer[i].add(u)
 		}
 	}
-	b.table.add(b.name, "publish, first version, CPU", "ostree commit", mine[0].cpu.Seconds(), peer[0].cpu.Seconds(), 0.6, "s")
-	b.table.add(b.name, "publish, next version, CPU", "ostree commit", mine[1].cpu.Seconds(), peer[1].cpu.Seconds(), 0.3, "s")
-	b.table.limit(b.name, "publish, peak memory", float64(max(mine[0].memory, mine[1].memory)), 128<<20, "MiB")
+	b.table.add(b.name, "publish, first version, CPU", "ostree commit", mine[0].CPU.Seconds(), peer[0].CPU.Seconds(), 0.6, "s")
+	b.table.add(b.name, "publish, next version, CPU", "ostree commit", mine[1].CPU.Seconds(), peer[1].CPU.Seconds(), 0.3, "s")
+	b.table.limit(b.name, "publish, peak memory", float64(max(mine[0].Memory, mine[1].Memory)), 128<<20, "MiB")
 	return nil
 }
 
@@ -106,12 +110,12 @@ func (b *bench) install() error {
 	if err := os.Mkdir(b.path("tar"), 0o755); err != nil {
 		return err
 	}
-	if _, _, err := measure(nil, "sh", "-c", `tar -C "$1" -c . | zstd -q -9 -T2 -o "$2"`, "sh", b.trees.new, archive); err != nil {
+	if _, _, err := measure.Run(nil, "sh", "-c", `tar -C "$1" -c . | zstd -q -9 -T2 -o "$2"`, "sh", b.trees.new, archive); err != nil {
 		return err
 	}
 	s := b.server
 	var mine, ostree, tar best
-	var requests, bytes, ostreeBytes int64
+	var count, peer measure.Count
 	for range b.runs {
 		if err := b.reset(); err != nil {
 			return err
@@ -121,21 +125,21 @@ func (b *bench) install() error {
 			return err
 		}
 		mine.add(u)
-		requests, bytes = s.requests.Load(), s.bytes.Load()
+		count = s.Count()
 		if err := b.pull(s, &ostree); err != nil {
 			return err
 		}
-		ostreeBytes = s.bytes.Load()
+		peer = s.Count()
 		if err := b.curl(s, &tar); err != nil {
 			return err
 		}
 	}
-	b.table.add(b.name, "fresh install, wall", "ostree pull + checkout", mine.wall.Seconds(), ostree.wall.Seconds(), 0.3, "s")
-	b.table.add(b.name, "fresh install, wall", "curl, tar x", mine.wall.Seconds(), tar.wall.Seconds(), 1.2, "s")
-	b.table.add(b.name, "fresh install, CPU", "ostree pull + checkout", mine.cpu.Seconds(), ostree.cpu.Seconds(), 1, "s")
-	b.table.add(b.name, "fresh install, bytes", "ostree pull", float64(bytes), float64(ostreeBytes), 0.95, "B")
-	b.table.limit(b.name, "fresh install, requests", float64(requests), 45, "")
-	b.table.limit(b.name, "fresh install, peak memory", float64(mine.memory), 128<<20, "MiB")
+	b.table.add(b.name, "fresh install, wall", "ostree pull + checkout", mine.Wall.Seconds(), ostree.Wall.Seconds(), 0.3, "s")
+	b.table.add(b.name, "fresh install, wall", "curl, tar x", mine.Wall.Seconds(), tar.Wall.Seconds(), 1.2, "s")
+	b.table.add(b.name, "fresh install, CPU", "ostree pull + checkout", mine.CPU.Seconds(), ostree.CPU.Seconds(), 1, "s")
+	b.table.add(b.name, "fresh install, bytes", "ostree pull", float64(count.Bytes), float64(peer.Bytes), 0.95, "B")
+	b.table.limit(b.name, "fresh install, requests", float64(count.Requests), 45, "")
+	b.table.limit(b.name, "fresh install, peak memory", float64(mine.Memory), 128<<20, "MiB")
 	return nil
 }
 
@@ -143,35 +147,35 @@ func (b *bench) install() error {
 func (b *bench) reset() error {
 	removeAll(b.path("machine"))
 	settle()
-	b.server.reset()
-	_, _, err := b.do("remote", "add", "bench", b.server.url+"/repo", "--root-key", b.fingerprint, "--quiet")
+	b.server.Reset()
+	_, _, err := b.do("remote", "add", "bench", b.server.URL+"/repo", "--root-key", b.fingerprint, "--quiet")
 	return err
 }
 
 // pull is what a user of OSTree does.
-func (b *bench) pull(s *server, best *best) error {
+func (b *bench) pull(s *measure.Server, best *best) error {
 	for _, old := range []string{"ostree-client", "ostree-tree"} {
 		removeAll(b.path(old))
 	}
 	repo := "--repo=" + b.path("ostree-client")
-	for _, args := range [][]string{{"init", "--mode=bare-user-only", repo}, {"remote", "add", "--no-gpg-verify", repo, "bench", s.url + "/ostree"}} {
-		if _, _, err := measure(nil, "ostree", args...); err != nil {
+	for _, args := range [][]string{{"init", "--mode=bare-user-only", repo}, {"remote", "add", "--no-gpg-verify", repo, "bench", s.URL + "/ostree"}} {
+		if _, _, err := measure.Run(nil, "ostree", args...); err != nil {
 			return err
 		}
 	}
 	settle()
-	s.reset()
-	pull, _, err := measure(nil, "ostree", "pull", repo, "bench", "bench")
+	s.Reset()
+	pull, _, err := measure.Run(nil, "ostree", "pull", repo, "bench", "bench")
 	if err != nil {
 		return err
 	}
-	checkout, _, err := measure(nil, "ostree", "checkout", "-U", "-H", repo, "bench:bench", b.path("ostree-tree"))
-	best.add(pull.plus(checkout))
+	checkout, _, err := measure.Run(nil, "ostree", "checkout", "-U", "-H", repo, "bench:bench", b.path("ostree-tree"))
+	best.add(pull.Plus(checkout))
 	return err
 }
 
 // curl is what a user of archives does.
-func (b *bench) curl(s *server, best *best) error {
+func (b *bench) curl(s *measure.Server, best *best) error {
 	dir := b.path("untarred")
 	removeAll(dir)
 	if err := os.Mkdir(dir, 0o755); err != nil {
@@ -179,14 +183,14 @@ func (b *bench) curl(s *server, best *best) error {
 	}
 	settle()
 	script := `curl -sf "$1" -o "$2/tree.tar.zst" && tar -C "$2" --zstd -xf "$2/tree.tar.zst"`
-	u, _, err := measure(nil, "sh", "-c", script, "sh", s.url+"/tar/tree.tar.zst", dir)
+	u, _, err := measure.Run(nil, "sh", "-c", script, "sh", s.URL+"/tar/tree.tar.zst", dir)
 	best.add(u)
 	return err
 }
 
 // settle lets the disk finish what was written, so that the next command does not
 // pay for the one before.
-func settle() { command("sync").Run() }
+func settle() { measure.Command("sync").Run() }
 
 // present measures the installation of a release whose content is all there: the
 // same tree under another ref.
@@ -199,7 +203,7 @@ func (b *bench) present() error {
 		return err
 	}
 	copied := b.path("copied")
-	if err := command("cp", "-a", strings.TrimSpace(path), copied).Run(); err != nil {
+	if err := measure.Command("cp", "-a", strings.TrimSpace(path), copied).Run(); err != nil {
 		return err
 	}
 	var mine, peer best
@@ -217,12 +221,12 @@ func (b *bench) present() error {
 		}
 		removeAll(b.path("linked"))
 		settle()
-		if u, _, err = measure(nil, "cp", "-al", copied, b.path("linked")); err != nil {
+		if u, _, err = measure.Run(nil, "cp", "-al", copied, b.path("linked")); err != nil {
 			return err
 		}
 		peer.add(u)
 	}
-	b.table.add(b.name, "install, all present, wall", "cp -al", mine.wall.Seconds(), peer.wall.Seconds(), 1.5, "s")
+	b.table.add(b.name, "install, all present, wall", "cp -al", mine.Wall.Seconds(), peer.Wall.Seconds(), 1.5, "s")
 	return nil
 }
 
@@ -235,7 +239,7 @@ func (b *bench) large() error {
 	if err != nil {
 		return err
 	}
-	b.table.limit(b.name+" x4", "publish, peak memory", float64(u.memory), 128<<20, "MiB")
+	b.table.limit(b.name+" x4", "publish, peak memory", float64(u.Memory), 128<<20, "MiB")
 	removeAll(b.path("machine"))
 	if _, _, err := b.do("remote", "add", "bench", b.path("repo-x4"), "--root-key", b.fingerprint, "--quiet"); err != nil {
 		return err
@@ -243,24 +247,20 @@ func (b *bench) large() error {
 	if u, _, err = b.do("install", "org.example.Bench", "--yes", "--quiet"); err != nil {
 		return err
 	}
-	b.table.limit(b.name+" x4", "fresh install, peak memory", float64(u.memory), 128<<20, "MiB")
+	b.table.limit(b.name+" x4", "fresh install, peak memory", float64(u.Memory), 128<<20, "MiB")
 	return nil
 }
 
 // best keeps the smallest wall and CPU times, and the largest memory.
 type best struct {
-	usage
+	measure.Usage
 	taken bool
 }
 
-func (b *best) add(u usage) {
+func (b *best) add(u measure.Usage) {
 	if !b.taken {
-		b.usage, b.taken = u, true
+		b.Usage, b.taken = u, true
 		return
 	}
-	b.wall, b.cpu, b.memory = min(b.wall, u.wall), min(b.cpu, u.cpu), max(b.memory, u.memory)
-}
-
-func (u usage) plus(v usage) usage {
-	return usage{u.cpu + v.cpu, u.wall + v.wall, max(u.memory, v.memory)}
+	b.Wall, b.CPU, b.Memory = min(b.Wall, u.Wall), min(b.CPU, u.CPU), max(b.Memory, u.Memory)
 }

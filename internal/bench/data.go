@@ -1,12 +1,12 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
+
+	"github.com/larch-project/larch/internal/measure"
 )
 
 // versions are the folders that a data set consists of.
@@ -24,13 +24,13 @@ func goToolchain(data string) (v versions, err error) {
 		return v, err
 	}
 	v.large = filepath.Join(data, "gotc-x4")
-	return v, once(v.large, func(dir string) error {
+	return v, measure.Once(v.large, func(dir string) error {
 		for _, version := range []string{"1.26.7", "1.26.8", "1.27.0", "1.27.1"} {
 			from, err := toolchain(data, version)
 			if err != nil {
 				return err
 			}
-			if err := command("cp", "-al", from, filepath.Join(dir, version)).Run(); err != nil {
+			if err := measure.Command("cp", "-al", from, filepath.Join(dir, version)).Run(); err != nil {
 				return err
 			}
 		}
@@ -38,24 +38,9 @@ func goToolchain(data string) (v versions, err error) {
 	})
 }
 
-// toolchain unpacks one release. A module's zip drops run bits; they are put back.
 func toolchain(data, version string) (string, error) {
 	dir := filepath.Join(data, "gotc-"+version)
-	return dir, once(dir, func(dir string) error {
-		download := exec.Command("go", "mod", "download", "-json", "golang.org/toolchain@v0.0.1-go"+version+".linux-amd64")
-		download.Dir = "/"
-		download.Env = append(os.Environ(), "GOFLAGS=-mod=mod", "GOTOOLCHAIN=local", "GONOSUMDB=*")
-		out, err := download.Output()
-		if err != nil {
-			return fmt.Errorf("fetching the Go toolchain %s: %w", version, err)
-		}
-		var module struct{ Dir string }
-		if err := json.Unmarshal(out, &module); err != nil {
-			return err
-		}
-		script := `cp -r "$1/." "$2" && chmod -R u+rwX,go+rX,go-w "$2" && find "$2/bin" "$2/pkg/tool" -type f -exec chmod 755 {} +`
-		return command("sh", "-c", script, "sh", module.Dir, dir).Run()
-	})
+	return dir, measure.GoToolchain(dir, version)
 }
 
 // smallFiles makes 100,000 files of 100 to 4,000 bytes that compress about three
@@ -67,7 +52,7 @@ func smallFiles(data string) (v versions, err error) {
 		files   int
 		changed int // one in so many; 0: none
 	}{{v.old, 100_000, 0}, {v.new, 100_000, 50}, {v.large, 400_000, 0}} {
-		err := once(set.dir, func(dir string) error { return writeSmall(dir, set.files, set.changed) })
+		err := measure.Once(set.dir, func(dir string) error { return writeSmall(dir, set.files, set.changed) })
 		if err != nil {
 			return v, err
 		}
@@ -102,20 +87,4 @@ func writeSmall(dir string, files, changed int) error {
 		}
 	}
 	return nil
-}
-
-// once makes a folder unless it is there.
-func once(dir string, fill func(dir string) error) error {
-	if _, err := os.Stat(dir); err == nil {
-		return nil
-	}
-	aside := dir + ".tmp"
-	removeAll(aside)
-	if err := os.Mkdir(aside, 0o755); err != nil {
-		return err
-	}
-	if err := fill(aside); err != nil {
-		return err
-	}
-	return os.Rename(aside, dir)
 }

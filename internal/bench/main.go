@@ -14,6 +14,8 @@ import (
 	"log"
 	"os"
 	"path/filepath"
+
+	"github.com/larch-project/larch/internal/measure"
 )
 
 func main() {
@@ -70,13 +72,7 @@ func run(data, larch string, runs int, only string) error {
 }
 
 func removeAll(dir string) {
-	filepath.WalkDir(dir, func(p string, d os.DirEntry, err error) error {
-		if err == nil && d.IsDir() {
-			os.Chmod(p, 0o755)
-		}
-		return nil
-	})
-	if err := os.RemoveAll(dir); err != nil {
+	if err := measure.RemoveAll(dir); err != nil {
 		log.Print(err)
 	}
 }

@@ -1,0 +1,45 @@
+package check
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/larch-project/larch/digest"
+	"github.com/larch-project/larch/repo"
+)
+
+// deltas goes along every delta that leads to a release. Machines that meet a wrong
+// one go another way, so it affects nothing but bytes.
+func (c *repositoryCheck) deltas(ctx context.Context, to repo.Logged) error {
+	names, err := c.repo.DeltasTo(to.Digest)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, from := range names {
+		if err := c.repo.CheckDelta(ctx, to, from); err != nil {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			c.find(repo.DeltaName(to.Digest, from), nil, c.fixDelta(to, from), err)
+		}
+	}
+	return nil
+}
+
+// fixDelta says how to get a delta that is right.
+func (c *repositoryCheck) fixDelta(to repo.Logged, from digest.Digest) string {
+	version := "nothing"
+	if !from.IsZero() {
+		rel, err := c.repo.Release(from)
+		if err != nil {
+			return "remove the file: machines go another way"
+		}
+		version = rel.Version
+	}
+	return fmt.Sprintf("larch repo deltas drop REPO %s %s %s, and make it again, if it pays", to.Release.Ref, version, to.Release.Version)
+}
