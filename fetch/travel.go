@@ -116,7 +116,8 @@ func (t *traveller) span(ctx context.Context, h *hop, s *span, small chan<- *par
 			return fmt.Errorf("%w: %w", errRoad, transport.ErrRange)
 		}
 	} else {
-		stop := context.AfterFunc(ctx, h.close)
+		body := h.body
+		stop := context.AfterFunc(ctx, func() { body.Close() })
 		defer stop()
 	}
 	told := s.offset

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/bits"
 	"os"
 	"runtime"
 	"slices"
@@ -445,19 +446,21 @@ func pick(contents []LocatedContent, numbers []int32) []LocatedContent {
 
 func (d *differ) encode(ctx context.Context, j *job, base, target, frame *blob) error {
 	if len(j.Bases) == 0 {
-		return stream(frame, target.reader())
+		return stream(frame, target)
 	}
 	return delta.Encode(ctx, frame, base.reader(), target.reader())
 }
 
-// stream compresses what needs no base.
-func stream(w io.Writer, r io.Reader) error {
-	z, err := zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.SpeedBestCompression), zstd.WithWindowSize(StreamWindow),
+// stream compresses what needs no base. Its window, which readers have to make room
+// for, is no larger than what there is.
+func stream(w io.Writer, b *blob) error {
+	window := 1 << max(bits.Len64(uint64(max(b.size, 1)-1)), 10)
+	z, err := zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.SpeedBestCompression), zstd.WithWindowSize(min(window, StreamWindow)),
 		zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false), zstd.WithLowerEncoderMem(true))
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(z, r)
+	_, err = io.Copy(z, b.reader())
 	return errors.Join(err, z.Close())
 }
 
@@ -496,7 +499,7 @@ func (d *differ) treeFrame(ctx context.Context) (*blob, error) {
 	}
 	defer text.close()
 	if d.from.empty() {
-		return frame, stream(frame, text.reader())
+		return frame, stream(frame, text)
 	}
 	old, err := d.repo.treeText(d.from.tree)
 	if err != nil {

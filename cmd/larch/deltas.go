@@ -221,6 +221,7 @@ func (l line) pairs(versions []string) ([]pair, error) {
 }
 
 func (c *command) deltasMake(ctx context.Context, l line, pairs []pair, limit time.Duration) error {
+	c.allow(deltaTarget)
 	rows := []deltaMade{}
 	for _, p := range pairs {
 		row := deltaMade{From: fromNothing, To: p.to.Release.Version}

@@ -15,7 +15,21 @@ import (
 
 // memoryTarget keeps the garbage collector from letting the heap double beyond
 // what the work needs, in bytes. The environment's GOMEMLIMIT is stronger.
-const memoryTarget = 104 << 20
+const memoryTarget = 72 << 20
+
+// publishTarget is memoryTarget for who packs, and deltaTarget for who makes deltas,
+// which takes as much as ten times the largest file.
+const (
+	publishTarget = 104 << 20
+	deltaTarget   = 1400 << 20
+)
+
+// allow sets another target than the one that a process starts with.
+func (c *command) allow(bytes int64) {
+	if c.getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(bytes)
+	}
+}
 
 func main() { os.Exit(larch()) }
 

@@ -138,6 +138,10 @@ func (c *command) publish(ctx context.Context, path, name, from string, req repo
 			return err
 		}
 	}
+	c.allow(publishTarget)
+	if req.Deltas.Budget > 0 {
+		c.allow(deltaTarget)
+	}
 	r, err := repo.Open(path)
 	if err != nil {
 		return err

@@ -191,6 +191,7 @@ into larger ones. Readers are not disturbed: what was replaced stays for a day.`
 		Args:    args(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return withRepository(args[0], func(r *repo.Repository) error {
+				c.allow(publishTarget)
 				done, err := r.Repack(cmd.Context(), c.now())
 				if err != nil {
 					return err
