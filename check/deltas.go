@@ -31,6 +31,29 @@ func (c *repositoryCheck) deltas(ctx context.Context, to repo.Logged) error {
 	return nil
 }
 
+// deltaMap checks the list of the deltas of a line.
+func (c *repositoryCheck) deltaMap(head digest.Digest) {
+	name := repo.DeltaMapName(head)
+	f, err := c.repo.Dir().Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	var edges []repo.Edge
+	if err == nil {
+		edges, err = repo.ReadDeltaMap(f)
+		f.Close()
+	}
+	for _, e := range edges {
+		st, missing := c.repo.Dir().Lstat(repo.DeltaName(e.To, e.From))
+		if missing != nil || st.Size != e.Size {
+			err = fmt.Errorf("lists %s, which is not there in that size", repo.DeltaName(e.To, e.From))
+		}
+	}
+	if err != nil {
+		c.find(name, nil, "larch repo deltas make REPO REF writes it anew", err)
+	}
+}
+
 // fixDelta says how to get a delta that is right.
 func (c *repositoryCheck) fixDelta(to repo.Logged, from digest.Digest) string {
 	version := "nothing"

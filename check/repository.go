@@ -90,6 +90,7 @@ func (c *repositoryCheck) format() {
 
 // line checks the releases of one ref, from the newest on.
 func (c *repositoryCheck) line(ctx context.Context, target trust.Target) error {
+	c.deltaMap(target.Custom.Release)
 	for d, newest := target.Custom.Release, true; ; newest = false {
 		if err := ctx.Err(); err != nil {
 			return context.Cause(ctx)

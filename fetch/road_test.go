@@ -627,4 +627,3 @@ func FuzzDeltaMap(f *testing.F) {
 		}
 	})
 }
-

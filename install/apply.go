@@ -54,6 +54,7 @@ func (p *Plan) Apply(ctx context.Context, progress func(int64)) (*Result, error)
 		result.Warnings = append(result.Warnings, warnings...)
 	}
 	result.Requests, result.Fetched = p.from.stats.Requests.Load(), p.from.stats.Bytes.Load()
+	p.from.keepLink()
 	result.Took = p.spent + p.inst.opt.Now().Sub(start)
 	return result, nil
 }

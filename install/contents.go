@@ -22,6 +22,7 @@ type contents struct {
 	data    []byte              // the document; nil if the store has it
 	remote  transport.Transport // asked for nothing that is here
 	head    digest.Digest       // the newest release of the line, or zero
+	source  *source             // where it comes from, or nil
 
 	road *fetch.Road // nil if there is none
 	need *fetch.Need
@@ -61,6 +62,14 @@ func (c *contents) locate(ctx context.Context, from *store.Store, have fetch.Hav
 		c.plan, err = fetch.NewPlan(c.need, ix)
 	}
 	return err
+}
+
+// price is what a request counts for, in bytes.
+func (c *contents) price() int64 {
+	if c.source == nil {
+		return fetch.Price
+	}
+	return c.source.link().Price(fetch.Price, maxPrice)
 }
 
 // findRoad looks for deltas that lead to the release.

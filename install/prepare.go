@@ -38,7 +38,7 @@ func (p *Plan) prepareStep(ctx context.Context, d *draft, s *Step) (err error) {
 			return err
 		}
 	}
-	s.contents = &contents{digest: f.digest, release: f.release, data: f.data, remote: lazily(f.files), head: f.target.Custom.Release}
+	s.contents = &contents{digest: f.digest, release: f.release, data: f.data, remote: lazily(f.files), head: f.target.Custom.Release, source: f.source}
 	return nil
 }
 
@@ -156,7 +156,7 @@ func (p *Plan) findRoad(ctx context.Context, c *contents) error {
 	if err != nil {
 		return err
 	}
-	return c.findRoad(ctx, p.inst.store, fetch.RoadOptions{Starts: starts, Peek: p.opt.DryRun, Note: p.note})
+	return c.findRoad(ctx, p.inst.store, fetch.RoadOptions{Starts: starts, Peek: p.opt.DryRun, Price: c.price(), Note: p.note})
 }
 
 // note keeps what went another way than it could have gone.

@@ -2,11 +2,15 @@ package install
 
 import (
 	"context"
+	"encoding/json"
 	"iter"
+	"path"
 
 	"github.com/larch-project/larch/digest"
 	"github.com/larch-project/larch/fetch"
+	"github.com/larch-project/larch/internal/durable"
 	"github.com/larch-project/larch/store"
+	"github.com/larch-project/larch/transport"
 	"github.com/larch-project/larch/tree"
 )
 
@@ -32,6 +36,37 @@ func (i *Installation) starts() ([]fetch.Start, error) {
 		}
 	}
 	return list, nil
+}
+
+// linkName is where a remote's folder keeps what was seen of the way to it.
+const linkName = "link"
+
+// maxPrice bounds what a request counts for, in bytes: a server that is slow to answer
+// must not make everything come in one.
+const maxPrice = 256 << 10
+
+// link gives what is known of the way to a remote: what this transaction saw, or one
+// before it.
+func (s *source) link() transport.Link {
+	seen := s.stats.Link()
+	if data, err := s.inst.root.ReadFile(path.Join(s.folder, linkName), 4096); err == nil && seen.Rate == 0 {
+		var kept transport.Link
+		if json.Unmarshal(data, &kept) == nil {
+			seen.Rate = kept.Rate
+		}
+	}
+	return seen
+}
+
+// keepLink remembers what this transaction saw, if that was enough to say something.
+// It is a hint, and not worth an error.
+func (all *sources) keepLink() {
+	if len(all.list) != 1 || all.stats.Link().Rate == 0 {
+		return
+	}
+	if data, err := json.Marshal(all.stats.Link()); err == nil {
+		durable.WriteFile(all.inst.root, path.Join(all.list[0].folder, linkName), data, 0o644)
+	}
 }
 
 // fresh tells what the release would cost a machine that has nothing: the cheaper of

@@ -21,6 +21,7 @@ import (
 type source struct {
 	Remote
 	inst    *Installation
+	folder  string       // below the installation
 	dir     *beneath.Dir // its metadata
 	client  *trust.Client
 	stats   *transport.Stats
@@ -36,7 +37,7 @@ func (i *Installation) openSource(ctx context.Context, folder string, r Remote, 
 	if err != nil {
 		return nil, err
 	}
-	s := &source{Remote: r, inst: i, dir: dir, stats: stats}
+	s := &source{Remote: r, inst: i, folder: folder, dir: dir, stats: stats}
 	s.client = trust.NewClient(dir, s.fetchTrust, i.opt.Now)
 	if err := s.client.Load(ctx); err == nil {
 		s.mirrors = s.client.Mirrors()

@@ -454,8 +454,11 @@ func (d *differ) encode(ctx context.Context, j *job, base, target, frame *blob) 
 // stream compresses what needs no base. Its window, which readers have to make room
 // for, is no larger than what there is.
 func stream(w io.Writer, b *blob) error {
-	window := 1 << max(bits.Len64(uint64(max(b.size, 1)-1)), 10)
-	z, err := zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.SpeedBestCompression), zstd.WithWindowSize(min(window, StreamWindow)),
+	window, level := 1<<max(bits.Len64(uint64(max(b.size, 1)-1)), 10), zstd.SpeedBestCompression
+	if b.size < 64<<10 {
+		level = zstd.SpeedBetterCompression // whose tables are a hundredth
+	}
+	z, err := zstd.NewWriter(w, zstd.WithEncoderLevel(level), zstd.WithWindowSize(min(window, StreamWindow)),
 		zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false), zstd.WithLowerEncoderMem(true))
 	if err != nil {
 		return err

@@ -4,3 +4,10 @@ package repo
 func (r *Repository) WithFault(hook func(op, name string) error) *Repository {
 	return &Repository{dir: r.dir.WithFault(hook)}
 }
+
+// Encode gives what stands before the frames of a delta whose tree has a frame of so
+// many bytes.
+func (d *Delta) Encode(tree int64) ([]byte, error) {
+	d.tree = tree
+	return d.encode()
+}

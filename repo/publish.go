@@ -328,7 +328,8 @@ func (p *publication) commit(ctx context.Context, head *trust.Repository) (*Publ
 		for _, m := range p.deltas.made {
 			published.Deltas = append(published.Deltas, m.edge)
 		}
-		return published, p.repo.dropStream(before.Custom.Release, head.Targets())
+		p.repo.dropStream(before.Custom.Release, head.Targets()) // or Prune does it
+		return published, nil
 	}
 }
 

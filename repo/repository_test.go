@@ -92,7 +92,9 @@ func publish(ctx context.Context, r *repo.Repository, keys *trust.KeyStore, ref,
 		return nil, err
 	}
 	defer source.Close()
-	return r.Publish(ctx, keys, repo.PublishRequest{Ref: parsed, Version: version, Command: "hello", Source: source, Now: now})
+	return r.Publish(ctx, keys, repo.PublishRequest{
+		Ref: parsed, Version: version, Command: "hello", Source: source, Now: now, Deltas: repo.DeltaOptions{Budget: time.Hour},
+	})
 }
 
 func (w *world) publish(ref, version string, content files) *repo.Published {
@@ -410,11 +412,11 @@ func TestRepackDisturbsNobody(t *testing.T) {
 		}
 	}
 	w.expectClean()
-	if pruned, err := w.repo.Prune(t.Context(), 0, now.Add(time.Hour), false); err != nil || len(pruned.Files) > 0 {
+	pruned, err := w.repo.Prune(t.Context(), 0, now.Add(time.Hour), false)
+	if err != nil || slices.ContainsFunc(pruned.Files, func(name string) bool { return !strings.HasSuffix(name, "/map") }) {
 		t.Errorf("an hour later prune removed %v, %v", pruned, err)
 	}
-	pruned, err := w.repo.Prune(t.Context(), 0, now.Add(25*time.Hour), false)
-	if err != nil {
+	if pruned, err = w.repo.Prune(t.Context(), 0, now.Add(25*time.Hour), false); err != nil {
 		t.Fatal(err)
 	}
 	packs := slices.DeleteFunc(pruned.Files, func(name string) bool { return !strings.HasPrefix(name, "packs/") })
@@ -455,7 +457,7 @@ func TestCheckFindsEveryFlippedByte(t *testing.T) {
 		if err := os.Remove(path); err != nil {
 			t.Fatal(err)
 		}
-		if len(w.findings()) == 0 {
+		if len(w.findings()) == 0 && !strings.HasSuffix(name, "/map") { // without the list, nobody is led astray
 			t.Errorf("%s: removed, and nothing found", name)
 		}
 		w.overwrite(path, good)

@@ -120,10 +120,12 @@ func (a *attempt) send(to *url.URL, q query) (*http.Response, error) {
 		}
 	}
 	a.t.opt.Stats.Requests.Add(1)
+	began := time.Now()
 	res, err := a.t.client.RoundTrip(req)
 	if err != nil {
 		return nil, err
 	}
+	a.t.opt.Stats.Answered(time.Since(began))
 	res.Body = &counted{res.Body, a.t.opt.Stats}
 	return res, nil
 }
@@ -137,6 +139,7 @@ func (a *attempt) Read(p []byte) (int, error) {
 	a.timer.Reset(a.patience)
 	n, err := a.body.Read(p)
 	a.timer.Stop()
+	a.t.opt.Stats.Waited(time.Since(began))
 	earned := time.Duration(float64(n) / float64(a.t.opt.MinSpeed) * float64(time.Second))
 	a.patience = min(a.t.opt.StallTime, a.patience-time.Since(began)+earned)
 	if err != nil && err != io.EOF {
