@@ -50,7 +50,7 @@ func (c *repositoryCheck) deltaMap(head digest.Digest) {
 		}
 	}
 	if err != nil {
-		c.find(name, nil, "larch repo deltas make REPO REF writes it anew", err)
+		c.find(name, nil, "larch repo prune REPO writes the list anew", err)
 	}
 }
 

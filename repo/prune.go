@@ -121,11 +121,9 @@ func (r *Repository) removeEmpty(files []string) error {
 	return nil
 }
 
-// forget takes the deltas that will go from the lists that readers have.
+// forget takes the deltas that will go, and those that have gone, from the lists that
+// readers have.
 func (r *Repository) forget(ctx context.Context, head *trust.Repository, files []string) error {
-	if !slices.ContainsFunc(files, func(name string) bool { return strings.HasPrefix(name, deltasFolder+"/") }) {
-		return nil
-	}
 	edges, err := r.Edges()
 	if err != nil {
 		return err
