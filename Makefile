@@ -5,6 +5,7 @@
 #   make test       build, and pass every test
 #   make test-long  the slow suites too
 #   make bench      measure against the peers' real tools
+#   make bench-updates   the same for updates, over all pairs of versions of real applications
 #   make fuzz       fuzz every decoder for a while (FUZZTIME=30s each)
 #   make lint       gofmt, vet
 #   make deps       what tests and benchmarks use beyond Go (Debian, as root)
@@ -18,7 +19,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 export CGO_ENABLED = 0
 export GOFLAGS += -trimpath
 
-.PHONY: build demo test test-long bench fuzz lint deps install clean
+.PHONY: build demo test test-long bench bench-updates fuzz lint deps install clean
 
 build:
 	$(GO) build -ldflags '-s -w -X main.version=$(VERSION)' -o bin/larch ./cmd/larch
@@ -36,6 +37,10 @@ test-long: test
 bench: build
 	@sh scripts/deps.sh --if-possible
 	$(GO) run ./internal/bench
+
+bench-updates: build
+	@sh scripts/deps.sh --if-possible
+	$(GO) run ./internal/roadtest -markdown README.md
 
 fuzz:
 	@sh scripts/fuzz.sh $(FUZZTIME)

@@ -9,6 +9,7 @@
 //	tree/      lists of files
 //	release/   what a release is
 //	trust/     keys and signed metadata
+//	delta/     the difference of two files
 //	repo/      the published folder
 //	transport/ how named bytes travel
 //	fetch/     which bytes travel

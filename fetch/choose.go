@@ -199,12 +199,8 @@ func (c *chooser) chooseHop(k int) {
 // chooseGroup decides whether contents come by their group, or by packs.
 func (c *chooser) chooseGroup(k int, g int32, list []int32) {
 	h := c.hops[k-1]
-	must, plain := false, int64(0)
-	for _, n := range list {
-		must = must || c.state[k].wanted[n]&basis != 0
-		plain = add(plain, h.packCost(n))
-	}
-	if !c.feasible(k, g) || !must && c.weigh(k, g) > plain {
+	must := slices.ContainsFunc(list, func(n int32) bool { return c.state[k].wanted[n]&basis != 0 })
+	if !c.feasible(k, g) || !must && c.weigh(k, g) > c.packCost(h, list) {
 		for _, n := range list {
 			c.byPacks(k, n)
 		}
@@ -218,21 +214,25 @@ func (c *chooser) chooseGroup(k int, g int32, list []int32) {
 	}
 }
 
-func add(a, b int64) int64 {
-	if a > math.MaxInt64/2-b {
-		return math.MaxInt64 / 2
+// packCost is what contents cost by packs, in bytes: a request, and the whole of each
+// frame, since others may not want it. It is very much if the plan does not say where
+// they are.
+func (c *chooser) packCost(h *hop, list []int32) int64 {
+	cost, seen := c.road.opt.Price, map[int32]bool{}
+	for _, n := range list {
+		at, known := h.placed(n)
+		if !known {
+			return math.MaxInt64
+		}
+		first, end, _ := h.plan.Index.Span(at, h.b.size(n))
+		for f := first; f < end; f++ {
+			if !seen[f] {
+				seen[f] = true
+				cost += int64(h.plan.Index.Frames[f].Length)
+			}
+		}
 	}
-	return a + b
-}
-
-// packCost is what a content takes in packs, in bytes: very much if the plan does
-// not say.
-func (h *hop) packCost(n int32) int64 {
-	at, known := h.placed(n)
-	if !known {
-		return math.MaxInt64 / 2
-	}
-	return h.plan.Index.Cost(at, h.b.size(n))
+	return cost
 }
 
 // placed is where a content is in packs, if the plan says.

@@ -16,6 +16,12 @@
 //     decompresses their frames on all cores and hands the contents to the store,
 //     which gives a name to nothing that it has not checked.
 //
+// Where the publisher has deltas, [FindRoad] finds the chain of them that leads from
+// a release that is here, or from nothing, to the one that is wanted; it brings the
+// tree as well, and [Road.NewPlan] decides for each content between the deltas and
+// the packs. A road is never needed: whatever is wrong with it, packs have the same
+// contents, and Run goes on with them.
+//
 // All input is untrusted. Documents are capped by what signed metadata says of
 // them and checked against their names. The index is a hint that nobody vouches
 // for: every number in it is bounded, what cannot be true is refused, and what is
@@ -34,7 +40,8 @@
 //
 // Memory: some seventy bytes for each distinct content, plan and index included,
 // and for each frame under way its stored form, which is a few hundred KiB as a
-// rule and 1 MiB at most.
+// rule and 1 MiB at most. A road takes as much again for each delta on it, and one
+// large group at a time repo.UnpackMemory.
 //
 // Source: spec/7-fetch.md.
 package fetch

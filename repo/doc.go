@@ -16,7 +16,15 @@
 // fetched. [Repository.Repack] rewrites small and half-dead packs as history
 // grows.
 //
-// Memory: tens of bytes for each distinct content, and fixed buffers.
+// Releases lead to each other by deltas: files beside the packs that make new
+// contents out of old ones ([Delta]), and from nothing by a stream that is smaller
+// than the packs. Nobody has to have them: what they make is checked, and packs have
+// it too. Publish makes those that pay within a budget of processor time;
+// [Repository.MakeDelta] makes any other, anywhere. Deltas chain, and [Cheapest]
+// finds the chain.
 //
-// Format: spec/5-repository.md.
+// Memory: tens of bytes for each distinct content, and fixed buffers; for making
+// deltas up to ten times the largest file, 1.4 GiB at most.
+//
+// Format: spec/5-repository.md; the patches in deltas: spec/11-delta.md.
 package repo
