@@ -94,14 +94,15 @@ func TestFaultAtEveryChange(t *testing.T) {
 // faultWorld is a machine with something in its past, and news in its remote.
 func faultWorld(t *testing.T) (*publisher, *machine) {
 	p := newPublisher(t, trust.InitOptions{})
-	p.publish(hello, "0.9", program("0.9"))
+	p.publish(hello, "0.9", program("0.9"), withDeltas)
 	m := newMachine(t)
 	m.trust("example", p)
 	m.install("hello")
-	p.publish(hello, "1.0", program("1.0"))
-	p.publish("app/org.example.More/"+arch+"/stable", "2", program("2"))
+	p.publish(hello, "1.0", program("1.0"), withDeltas)
+	p.publish("app/org.example.More/"+arch+"/stable", "2", program("2"), withDeltas)
 	m.update()
-	p.publish(hello, "1.1", program("1.1"))
+	p.publish(hello, "1.0.1", program("1.0.1"), withDeltas)
+	p.publish(hello, "1.1", program("1.1"), withDeltas) // two deltas on
 	must[any](t)(nil, m.Refresh(t.Context()))
 	return p, m
 }

@@ -114,6 +114,9 @@ func (p *publisher) publish(ref, version string, content files, change ...func(*
 	return done
 }
 
+// withDeltas has all deltas made.
+func withDeltas(r *repo.PublishRequest) { r.Deltas.Budget = time.Hour }
+
 func requiring(refs ...string) func(*repo.PublishRequest) {
 	return func(r *repo.PublishRequest) {
 		for _, s := range refs {

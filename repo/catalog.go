@@ -222,3 +222,13 @@ type placedContent struct {
 func (p placedContent) frames() int32 {
 	return max(1, int32((int64(p.Offset)+p.size+FrameSize-1)/FrameSize))
 }
+
+// part gives the index of some of the contents.
+func (ix *Index) part(contents []LocatedContent, numbers []int32) *Index {
+	c := &catalog{packs: ix.Packs, frames: ix.Frames}
+	objects := make([]placedContent, len(numbers))
+	for i, n := range numbers {
+		objects[i] = placedContent{contents[n].Location, contents[n].Size}
+	}
+	return c.index(objects)
+}

@@ -4,100 +4,18 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"math/bits"
 	"os"
 	"runtime"
 	"slices"
 
-	"github.com/klauspost/compress/zstd"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
 
 	"github.com/larch-project/larch/delta"
 	"github.com/larch-project/larch/digest"
-	"github.com/larch-project/larch/internal/sealed"
-	"github.com/larch-project/larch/release"
-	"github.com/larch-project/larch/tree"
 )
-
-// How contents are put into groups, in bytes before compression, and which groups
-// are worth having; spec/5-repository.md §5.6.
-const (
-	// aloneSize is from where a content with a base is a group of its own.
-	aloneSize = 1 << 20
-	// groupSize and groupFiles close a group of smaller ones.
-	groupSize  = 2 << 20
-	groupFiles = 1024
-	// addSize closes a group of contents without a base.
-	addSize = 8 << 20
-	// streamSize closes a group of a fresh install: what an interruption may lose.
-	streamSize = 64 << 20
-	// worthPercent is what a group may cost of the frames that it stands for.
-	worthPercent = 80
-	// addPercent and addFloor bound the contents without a base that travel in the
-	// delta, of the frames of all that is new.
-	addPercent = 25
-	addFloor   = 64 << 10
-	// makeMemory bounds what is used for making groups at once, bytes.
-	makeMemory = 1400 << 20
-)
-
-// side is one of two releases between which a delta is made.
-type side struct {
-	listing
-	index *Index
-	tree  release.Tree
-}
-
-// side reads which contents a release has, and where.
-func (r *Repository) side(ix *Index, t release.Tree) (*side, error) {
-	s := &side{listing: listing{paths: map[tree.Path]int32{}}, index: ix, tree: t}
-	numbers := map[digest.Digest]int32{}
-	for e, err := range r.Tree(t.Info()) {
-		if err != nil {
-			return nil, err
-		}
-		if e.Kind != tree.Regular || e.Size <= tree.InlineMax {
-			continue
-		}
-		n, known := numbers[e.Digest]
-		if !known {
-			n = int32(len(s.contents))
-			if int(n) >= len(ix.Objects) {
-				return nil, fmt.Errorf("%w: it has fewer contents than the tree", ErrIndex)
-			}
-			if _, _, err := ix.Span(ix.Objects[n], e.Size); err != nil {
-				return nil, err
-			}
-			numbers[e.Digest] = n
-			s.contents = append(s.contents, LocatedContent{e.Path, e.Digest, e.Size, ix.Objects[n]})
-		}
-		s.paths[e.Path] = n
-	}
-	return s, nil
-}
-
-// nothing is the side that a fresh install starts from.
-func nothing() *side { return &side{index: &Index{}} }
-
-func (s *side) empty() bool { return s.tree.Digest.IsZero() }
-
-// lacking gives the numbers of the contents that other has not.
-func (s *side) lacking(other *side) (list []int32) {
-	has := make(map[digest.Digest]struct{}, len(other.contents))
-	for _, c := range other.contents {
-		has[c.Digest] = struct{}{}
-	}
-	for n, c := range s.contents {
-		if _, common := has[c.Digest]; !common {
-			list = append(list, int32(n))
-		}
-	}
-	return list
-}
 
 // differ makes one delta.
 type differ struct {
@@ -241,121 +159,6 @@ func load(ctx context.Context, b *blob, from *ContentReader, contents []LocatedC
 	return nil
 }
 
-// based puts contents that have a base into groups: large ones alone, small ones
-// with their neighbours in the tree.
-func (d *differ) based(bases map[int32]int32) (jobs []*job) {
-	var open *job
-	seen := map[int32]bool{} // bases of the open group
-	var old, new int64
-	for _, n := range d.fresh {
-		base, has := bases[n]
-		if !has {
-			continue
-		}
-		a, b := d.from.contents[base].Size, d.to.contents[n].Size
-		if max(a, b) >= aloneSize {
-			jobs = append(jobs, d.job([]int32{base}, []int32{n}))
-			continue
-		}
-		if open == nil || old+a > groupSize || new+b > groupSize || len(open.News) == groupFiles {
-			open, old, new = &job{}, 0, 0
-			jobs = append(jobs, open)
-			clear(seen)
-		}
-		if !seen[base] {
-			seen[base] = true
-			open.Bases = append(open.Bases, base)
-			old += a
-		}
-		open.News = append(open.News, n)
-		new += b
-	}
-	for i, j := range jobs {
-		jobs[i] = d.job(j.Bases, j.News)
-	}
-	return jobs
-}
-
-// job weighs a group.
-func (d *differ) job(bases, news []int32) *job {
-	j := &job{Group: Group{Bases: bases, News: news}}
-	var old, new int64
-	for _, n := range bases {
-		old += d.from.contents[n].Size
-	}
-	for _, n := range news {
-		new += d.to.contents[n].Size
-		j.plain += d.to.index.Cost(d.to.contents[n].Location, d.to.contents[n].Size)
-	}
-	j.raw = max(old, new)
-	return j
-}
-
-// Cost is what a content takes in packs, in bytes; of a frame that several share,
-// its part.
-func (ix *Index) Cost(at Location, size int64) (bytes int64) {
-	for n, left := at.Frame, size; left > 0 && int(n) < len(ix.Frames); n++ {
-		f := ix.Frames[n]
-		part := min(left, int64(f.Raw))
-		bytes += (int64(f.Length)*part + int64(f.Raw) - 1) / int64(f.Raw)
-		left -= part
-	}
-	return bytes
-}
-
-// additions groups the small ones of the contents that come without a base: as many
-// as may travel in the delta.
-func (d *differ) additions(without []int32) []*job {
-	var all int64
-	for _, n := range d.fresh {
-		all += d.to.index.Cost(d.to.contents[n].Location, d.to.contents[n].Size)
-	}
-	limit := max(all*addPercent/100, addFloor)
-	cost := func(n int32) int64 { return d.to.index.Cost(d.to.contents[n].Location, d.to.contents[n].Size) }
-	slices.SortFunc(without, func(a, b int32) int { return cmp.Or(cmp.Compare(cost(a), cost(b)), cmp.Compare(a, b)) })
-	chosen := 0
-	for sum := int64(0); chosen < len(without); chosen++ {
-		if sum += cost(without[chosen]); sum > limit {
-			break
-		}
-	}
-	without = without[:chosen]
-	slices.Sort(without)
-	return d.cut(without, addSize)
-}
-
-// streams groups everything for a fresh install, like beside like.
-func (d *differ) streams() []*job {
-	all := slices.Clone(d.fresh)
-	key := func(n int32) (string, tree.Path) {
-		p := d.to.contents[n].Path
-		return extension(p), p
-	}
-	slices.SortStableFunc(all, func(a, b int32) int {
-		x, p := key(a)
-		y, q := key(b)
-		return cmp.Or(cmp.Compare(x, y), p.Compare(q))
-	})
-	return d.cut(all, streamSize)
-}
-
-// cut makes groups without bases of a list of contents.
-func (d *differ) cut(list []int32, limit int64) (jobs []*job) {
-	var size int64
-	first := 0
-	for i, n := range list {
-		if s := d.to.contents[n].Size; i > first && size+s > limit {
-			jobs = append(jobs, d.job(nil, list[first:i:i]))
-			first, size = i, 0
-		}
-		size += d.to.contents[n].Size
-	}
-	if first < len(list) {
-		jobs = append(jobs, d.job(nil, list[first:]))
-	}
-	return jobs
-}
-
 // make makes the frames of groups, those first that may save most, on all cores, as
 // long as the budget lasts.
 func (d *differ) make(ctx context.Context, jobs []*job) error {
@@ -451,22 +254,6 @@ func (d *differ) encode(ctx context.Context, j *job, base, target, frame *blob) 
 	return delta.Encode(ctx, frame, base.reader(), target.reader())
 }
 
-// stream compresses what needs no base. Its window, which readers have to make room
-// for, is no larger than what there is.
-func stream(w io.Writer, b *blob) error {
-	window, level := 1<<max(bits.Len64(uint64(max(b.size, 1)-1)), 10), zstd.SpeedBestCompression
-	if b.size < 64<<10 {
-		level = zstd.SpeedBetterCompression // whose tables are a hundredth
-	}
-	z, err := zstd.NewWriter(w, zstd.WithEncoderLevel(level), zstd.WithWindowSize(min(window, StreamWindow)),
-		zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false), zstd.WithLowerEncoderMem(true))
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(z, b.reader())
-	return errors.Join(err, z.Close())
-}
-
 // selfCheck makes the group again: an encoder with a fault must not reach a
 // repository.
 func (d *differ) selfCheck(ctx context.Context, j *job, base, frame *blob) error {
@@ -512,26 +299,6 @@ func (d *differ) treeFrame(ctx context.Context) (*blob, error) {
 	return frame, delta.Encode(ctx, frame, old.reader(), text.reader())
 }
 
-// treeText gives the text of a tree.
-func (r *Repository) treeText(t release.Tree) (*blob, error) {
-	f, err := r.dir.Open(TreeName(t.Digest))
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	text, err := sealed.NewReader(f, t.Size)
-	if err != nil {
-		return nil, err
-	}
-	defer text.Close()
-	b := &blob{dir: r.dir}
-	if _, err := io.Copy(b, digest.NewReader(text, t.Digest, t.Size)); err != nil {
-		b.close()
-		return nil, fmt.Errorf("%s: %w", TreeName(t.Digest), err)
-	}
-	return b, nil
-}
-
 // write puts plan and frames into an unnamed file.
 func (d *differ) write(text *blob, jobs []*job) (*made, error) {
 	plan := &Delta{Tree: d.to.tree.Digest, Size: d.to.tree.Size, tree: text.size, Index: d.to.index.part(d.to.contents, d.fresh)}
@@ -561,23 +328,4 @@ func (d *differ) write(text *blob, jobs []*job) (*made, error) {
 		return nil, err
 	}
 	return &made{file: f, edge: Edge{Head: plan.Head, Size: plan.End()}}, nil
-}
-
-// part gives the index of some of the contents.
-func (ix *Index) part(contents []LocatedContent, numbers []int32) *Index {
-	c := &catalog{packs: ix.Packs, frames: ix.Frames}
-	objects := make([]placedContent, len(numbers))
-	for i, n := range numbers {
-		objects[i] = placedContent{contents[n].Location, contents[n].Size}
-	}
-	return c.index(objects)
-}
-
-// extension gives what follows the last dot of a name, or nothing.
-func extension(p tree.Path) string {
-	name := p.Base()
-	if i := bytes.LastIndexByte([]byte(name), '.'); i > 0 {
-		return name[i:]
-	}
-	return ""
 }

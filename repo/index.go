@@ -349,3 +349,15 @@ func (ix *Index) Span(loc Location, size int64) (first, end int32, err error) {
 	}
 	return loc.Frame, end, nil
 }
+
+// Cost is what a content takes in packs, in bytes; of a frame that several share,
+// its part.
+func (ix *Index) Cost(at Location, size int64) (bytes int64) {
+	for n, left := at.Frame, size; left > 0 && int(n) < len(ix.Frames); n++ {
+		f := ix.Frames[n]
+		part := min(left, int64(f.Raw))
+		bytes += (int64(f.Length)*part + int64(f.Raw) - 1) / int64(f.Raw)
+		left -= part
+	}
+	return bytes
+}

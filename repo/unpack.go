@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/klauspost/compress/zstd"
-
 	"github.com/larch-project/larch/delta"
 	"github.com/larch-project/larch/digest"
 )
@@ -28,70 +26,6 @@ func Unpack(ctx context.Context, w io.Writer, base *io.SectionReader, r io.Reade
 		err = fmt.Errorf("%w: %w", ErrDelta, err)
 	}
 	return err
-}
-
-// unstream decompresses a stream of exactly size bytes.
-func unstream(ctx context.Context, w io.Writer, r io.Reader, size int64) error {
-	from := &failing{Reader: r}
-	z, err := zstd.NewReader(from, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(StreamWindow))
-	if err != nil {
-		return err
-	}
-	defer z.Close()
-	n, err := copyContext(ctx, w, io.LimitReader(z, size))
-	if err == nil && int64(n) == size {
-		var more [1]byte
-		if n, err = io.ReadFull(z, more[:]); n == 0 && err == io.EOF {
-			return nil
-		}
-		err = errors.New("it goes on behind its end")
-	}
-	switch {
-	case from.err != nil:
-		return from.err
-	case errors.Is(err, errWrite), ctx.Err() != nil:
-		return err
-	}
-	return fmt.Errorf("%w: a stream of %d bytes ends at %d: %v", ErrDelta, size, n, err)
-}
-
-// failing remembers an error of reading that is not the end.
-type failing struct {
-	io.Reader
-	err error
-}
-
-func (f *failing) Read(p []byte) (int, error) {
-	n, err := f.Reader.Read(p)
-	if err != nil && err != io.EOF {
-		f.err = err
-	}
-	return n, err
-}
-
-var errWrite = errors.New("writing")
-
-// copyContext is io.Copy that ends with its context, and marks errors of writing.
-func copyContext(ctx context.Context, w io.Writer, r io.Reader) (int, error) {
-	buf, total := make([]byte, 128<<10), 0
-	for {
-		if ctx.Err() != nil {
-			return total, context.Cause(ctx)
-		}
-		n, err := r.Read(buf)
-		if n > 0 {
-			if _, failed := w.Write(buf[:n]); failed != nil {
-				return total, fmt.Errorf("%w: %w", errWrite, failed)
-			}
-			total += n
-		}
-		if err == io.EOF {
-			return total, nil
-		}
-		if err != nil {
-			return total, err
-		}
-	}
 }
 
 // verifier takes contents one behind the other and compares each with its digest.
