@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/larch-project/larch/digest"
+	"github.com/larch-project/larch/internal/bounded"
 	"github.com/larch-project/larch/repo"
 	"github.com/larch-project/larch/store"
 	"github.com/larch-project/larch/transport"
@@ -156,26 +157,29 @@ func deltaMap(ctx context.Context, t transport.Transport, head digest.Digest) ([
 	return edges, nil
 }
 
-// open reads the plans of a chain, all at once, then the trees one after the other.
+// open asks for all deltas of a chain at once, and reads their plans, then the trees,
+// one after the other.
 func (r *Road) open(ctx context.Context, t transport.Transport, from *store.Store, s Start, route []repo.Edge) error {
 	r.hops = nil
 	for _, e := range route {
 		r.hops = append(r.hops, &hop{edge: e, from: t})
 	}
-	limit := repo.MaxDeltaPlan(4*r.info.Files+s.Tree.Files, 4*r.info.Bytes+s.Tree.Bytes)
 	group, under := errgroup.WithContext(ctx)
 	group.SetLimit(connections)
 	for _, h := range r.hops {
-		group.Go(func() error {
-			if err := h.open(under, ctx, r.opt.stream(h.edge), limit); err != nil {
-				return fmt.Errorf("%s: %w", h.name(), err)
-			}
-			return nil
-		})
+		group.Go(func() error { return h.ask(ctx, under, h.length(r.opt.stream(h.edge))) })
 	}
-	if err := group.Wait(); err != nil {
-		r.Close()
-		return err
+	err := group.Wait()
+	limit := repo.MaxDeltaPlan(4*r.info.Files+s.Tree.Files, 4*r.info.Bytes+s.Tree.Bytes)
+	for _, h := range r.hops {
+		if err == nil {
+			err = h.open(ctx, r.opt.stream(h.edge), limit)
+		}
+		if err != nil {
+			r.Close()
+			return fmt.Errorf("%s: %w", h.name(), err)
+		}
+		limit -= h.plan.PlanSize() // of all together, since all are kept
 	}
 	return r.readTrees(ctx, from, s)
 }
@@ -190,13 +194,14 @@ func (r *Road) readTrees(ctx context.Context, from *store.Store, s Start) error 
 	if r.first, err = listContents(text); err != nil {
 		return err
 	}
-	known := r.first
+	known, sum := r.first, int64(0)
 	for i, h := range r.hops {
 		last := i == len(r.hops)-1
 		if last && (h.plan.Tree != r.info.Digest || h.plan.Size != r.info.Size) {
 			return fmt.Errorf("%s: %w: it leads to another tree", h.name(), errRoad)
 		}
-		if h.plan.Size > 4*r.info.Size+s.Tree.Size+1<<20 {
+		sum += h.plan.Size
+		if h.plan.Size > 4*r.info.Size+s.Tree.Size+1<<20 || sum > repo.MaxHops*max(r.info.Size, s.Tree.Size)+16<<20 {
 			return fmt.Errorf("%s: %w: a tree of %d bytes on the way to one of %d", h.name(), errRoad, h.plan.Size, r.info.Size)
 		}
 		next, err := h.readTree(ctx, text)
@@ -284,6 +289,7 @@ type hop struct {
 	plan  *repo.Delta
 	body  io.ReadCloser // kept open; nil if not
 	ahead *bufio.Reader // of body
+	total int64         // bytes of the file, as the server says; -1 if it does not
 	at    int64         // offset in the file of what comes next
 	tree  []byte        // frame of the tree
 
@@ -309,17 +315,39 @@ func (h *hop) name() string { return repo.DeltaName(h.edge.To, h.edge.From) }
 // known, in bytes.
 const readAhead = 64 << 10
 
-// open reads the plan and the frame of the tree. The body lives as long as life.
-func (h *hop) open(ctx, life context.Context, stream bool, limit int64) error {
-	length := int64(0)
-	if !stream {
-		if length = h.edge.Head; length <= 0 {
-			length = readAhead
-		}
+// length is what to ask for, in bytes; 0 is all.
+func (h *hop) length(stream bool) int64 {
+	switch {
+	case stream:
+		return 0
+	case h.edge.Head > 0:
+		return h.edge.Head
 	}
-	err := h.ask(ctx, life, length, limit)
-	if length > 0 && errors.Is(err, repo.ErrDelta) { // perhaps it was too short
-		err = h.ask(ctx, life, 0, limit)
+	return readAhead
+}
+
+// ask begins to fetch the delta; the body lives as long as life.
+func (h *hop) ask(life, ctx context.Context, length int64) error {
+	h.close()
+	res, err := h.from.Fetch(life, transport.Request{Name: h.name(), Length: length})
+	if err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		res.Body.Close()
+		return context.Cause(ctx)
+	}
+	h.body, h.ahead, h.total = res.Body, bufio.NewReaderSize(res.Body, 32<<10), res.Size
+	return nil
+}
+
+// open reads the plan and the frame of the tree.
+func (h *hop) open(ctx context.Context, stream bool, limit int64) error {
+	err := h.read(limit)
+	if !stream && errors.Is(err, repo.ErrDelta) { // perhaps too little was asked for
+		if err = h.ask(ctx, ctx, 0); err == nil {
+			err = h.read(limit)
+		}
 	}
 	if !stream {
 		h.close()
@@ -327,39 +355,23 @@ func (h *hop) open(ctx, life context.Context, stream bool, limit int64) error {
 	return err
 }
 
-func (h *hop) ask(ctx, life context.Context, length, limit int64) error {
-	h.close()
-	res, err := h.from.Fetch(life, transport.Request{Name: h.name(), Length: length})
-	if err != nil {
-		return err
-	}
-	stop := context.AfterFunc(ctx, func() { res.Body.Close() })
-	defer stop()
-	h.body, h.ahead = res.Body, bufio.NewReaderSize(res.Body, 32<<10)
+func (h *hop) read(limit int64) (err error) {
 	if h.plan, err = repo.ReadDelta(h.ahead, limit); err != nil {
 		return err
 	}
-	if res.Size >= 0 && res.Size != h.plan.End() {
-		return fmt.Errorf("%w: it has %d bytes instead of %d", repo.ErrDelta, res.Size, h.plan.End())
+	if h.total >= 0 && h.total != h.plan.End() {
+		return fmt.Errorf("%w: it has %d bytes instead of %d", repo.ErrDelta, h.total, h.plan.End())
 	}
 	size := h.plan.TreeFrame()
 	if size > limit {
 		return fmt.Errorf("%w: a tree in %d bytes", repo.ErrDelta, size)
 	}
-	h.tree = make([]byte, 0, min(size, 1<<20))
-	for int64(len(h.tree)) < size {
-		part := make([]byte, min(size-int64(len(h.tree)), 1<<20))
-		n, err := io.ReadFull(h.ahead, part)
-		h.tree = append(h.tree, part[:n]...)
-		if err == io.EOF || err == io.ErrUnexpectedEOF {
-			return fmt.Errorf("%w: it ends too early", repo.ErrDelta)
-		}
-		if err != nil {
-			return err
-		}
+	h.tree, err = bounded.ReadAll(io.LimitReader(h.ahead, size), size)
+	if err == nil && int64(len(h.tree)) < size {
+		err = fmt.Errorf("%w: it ends too early", repo.ErrDelta)
 	}
 	h.at = h.plan.Head
-	return nil
+	return err
 }
 
 func (h *hop) close() {

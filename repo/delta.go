@@ -41,8 +41,9 @@ type Delta struct {
 	Groups []Group       // in the order of the file
 	Index  *Index        // where contents that only the new tree has are in packs, in their order
 
-	Head int64 // bytes of the file before the first group: plan, and the frame of the tree
-	tree int64 // bytes of the frame of the tree, the last of them
+	Head  int64 // bytes of the file before the first group: plan, and the frame of the tree
+	tree  int64 // bytes of the frame of the tree, the last of them
+	plain int64 // bytes of the plan before compression
 }
 
 // Group is contents that are made together, by one frame.
@@ -131,8 +132,8 @@ func (c *columns) lists(groups []Group, of func(*Group) []int32) {
 }
 
 // ReadDelta reads the plan of a delta, and leaves r behind it: at the frame of the
-// tree. Input untrusted: it has at most limit bytes before compression, and as
-// much again in numbers is what it takes.
+// tree. Input untrusted: it has at most limit bytes before compression, and takes
+// some times as much.
 func ReadDelta(r *bufio.Reader, limit int64) (*Delta, error) {
 	d, err := readDelta(r, limit)
 	if err != nil && !errors.Is(err, ErrDelta) {
@@ -173,13 +174,14 @@ func readDelta(r *bufio.Reader, limit int64) (*Delta, error) {
 		return nil, err
 	}
 	in := columnReader{r: bufio.NewReader(bytes.NewReader(plain))}
-	d := in.delta()
+	d := in.delta(min(maxGroups, limit/planFile))
 	if in.err != nil {
 		return nil, in.err
 	}
 	if _, err := in.r.ReadByte(); err != io.EOF {
 		return nil, fmt.Errorf("%w: something follows the plan", ErrDelta)
 	}
+	d.plain = int64(len(plain))
 	d.place(int64(len(deltaMagic)+len(binary.AppendUvarint(nil, length))) + int64(length))
 	return d, nil
 }
@@ -198,7 +200,7 @@ func unpackPlan(packed []byte, limit int64) ([]byte, error) {
 	return plain, err
 }
 
-func (c *columnReader) delta() *Delta {
+func (c *columnReader) delta(maxGroups int64) *Delta {
 	d := &Delta{Index: &Index{}}
 	if c.err == nil {
 		_, c.err = io.ReadFull(c.r, d.Tree[:])
@@ -249,13 +251,22 @@ func (c *columnReader) fail(err error) {
 	}
 }
 
+// PlanSize is what was read of a plan, in bytes before compression.
+func (d *Delta) PlanSize() int64 { return d.plain }
+
 // TreeFrame is how many bytes of Head are the frame that makes the tree's text.
 func (d *Delta) TreeFrame() int64 { return d.tree }
+
+// planFile is what a plan may have for a file, in bytes: numbers of a content, of a
+// base, and of a group.
+const planFile = 32
 
 // MaxDeltaPlan bounds the plan of a delta to a release with so many files and
 // installed bytes, before compression: it has numbers of contents that the release
 // has, and of as many bases again, and something for the release before.
-func MaxDeltaPlan(files, bytes int64) int64 { return MaxIndexSize(files, bytes) + 1<<20 + 32*files }
+func MaxDeltaPlan(files, bytes int64) int64 {
+	return MaxIndexSize(files, bytes) + 1<<20 + planFile*files
+}
 
 // DeltaName is where the delta is that leads to a release from another one; the
 // zero digest stands for nothing: a fresh install.

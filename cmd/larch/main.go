@@ -15,7 +15,7 @@ import (
 
 // memoryTarget keeps the garbage collector from letting the heap double beyond
 // what the work needs, in bytes. The environment's GOMEMLIMIT is stronger.
-const memoryTarget = 72 << 20
+const memoryTarget = 56 << 20
 
 // publishTarget is memoryTarget for who packs, and deltaTarget for who makes deltas,
 // which takes as much as ten times the largest file.
