@@ -85,22 +85,37 @@ func (r *Repository) Publish(ctx context.Context, keys *trust.KeyStore, req Publ
 		return nil, err
 	}
 	p := &publication{repo: r, req: &req, source: source, metadata: metadata, catalog: catalog, seen: map[digest.Digest]struct{}{}}
-	if err := p.store(ctx); err != nil {
-		return nil, fmt.Errorf("publishing %s: %w", req.Ref, err)
-	}
 	defer p.deltas.close()
-	if err := p.makeDeltas(ctx, head.Targets()[req.Ref.String()]); err != nil {
+	err = p.readLine(ctx, head.Targets()[req.Ref.String()])
+	if err == nil {
+		err = p.store(ctx)
+	}
+	if err == nil {
+		err = p.makeDeltas(ctx)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("publishing %s: %w", req.Ref, err)
 	}
 	return p.commit(ctx, head)
 }
 
-// makeDeltas makes what leads to the release that is being published.
-func (p *publication) makeDeltas(ctx context.Context, before trust.Target) (err error) {
+// readLine reads what was published before, and looks whether what deltas are asked
+// from is there.
+func (p *publication) readLine(ctx context.Context, before trust.Target) (err error) {
 	p.deltas.repo = p.repo
 	if p.line, p.deltas.edges, err = p.repo.lineOf(ctx, before); err != nil {
 		return err
 	}
+	for _, version := range p.req.Deltas.From {
+		if _, err := findVersion(p.line, version); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// makeDeltas makes what leads to the release that is being published.
+func (p *publication) makeDeltas(ctx context.Context) (err error) {
 	opt := p.req.Deltas
 	if opt.Budget <= 0 {
 		return nil

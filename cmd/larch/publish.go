@@ -97,7 +97,10 @@ with at most --delta-budget seconds of processor time: those first that save mos
 				req.Requires = append(req.Requires, ref)
 			}
 			var err error
-			if req.Deltas.Budget, err = seconds(budget); err != nil {
+			if req.Deltas.Budget, err = seconds(budget); err == nil && budget == 0 && len(req.Deltas.From) > 0 {
+				err = errors.New("--delta-from without a --delta-budget")
+			}
+			if err != nil {
 				return usage(cmd, err)
 			}
 			return c.publish(cmd.Context(), args[0], args[1], args[2], req)
