@@ -50,7 +50,7 @@ func (t *traveller) base(h *hop, g *repo.Group) (*bases, error) {
 		b.parts = append(b.parts, p)
 		total += p.object.Size
 	}
-	if total > smallGroup {
+	if total > baseMemory {
 		return b, nil
 	}
 	b.data = make([]byte, total)

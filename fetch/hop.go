@@ -63,14 +63,6 @@ func (h *hop) size(g *repo.Group) (total int64) {
 	return total
 }
 
-// baseSize is what a group needs, in bytes.
-func (h *hop) baseSize(g *repo.Group) (total int64) {
-	for _, n := range g.Bases {
-		total += h.a.size(n)
-	}
-	return total
-}
-
 // cut joins the chosen groups to spans that are fetched by one request each, and
 // gives the number of requests that are still to be made.
 func (h *hop) cut(opt RoadOptions) (requests int) {

@@ -13,9 +13,15 @@ import (
 	"github.com/larch-project/larch/transport"
 )
 
-// smallGroup is up to where a group, its base or its frame is handled in memory,
-// several at once, in bytes. Larger ones are streamed, one at a time.
-const smallGroup = 4 << 20
+const (
+	// frameMemory is up to where a frame is read before it is used, so that the next
+	// one can come meanwhile, in bytes. Larger ones are streamed.
+	frameMemory = 4 << 20
+	// baseMemory is up to where bases are kept in memory, in bytes.
+	baseMemory = 4 << 20
+	// makers is how many frames are used at once: each takes what delta.Decode does.
+	makers = 2
+)
 
 // traveller goes along a road: hop by hop, since each needs what the one before
 // made, and within a hop in the order of the file.
@@ -49,7 +55,7 @@ func (t *traveller) hop(ctx context.Context, k int) error {
 	defer cancel(nil)
 	small := make(chan *parcel)
 	var workers sync.WaitGroup
-	for range min(unpackers(), 4) {
+	for range min(unpackers(), makers) {
 		workers.Go(func() {
 			for p := range small {
 				if ctx.Err() == nil {
@@ -73,7 +79,7 @@ func (t *traveller) hop(ctx context.Context, k int) error {
 	return err
 }
 
-// parcel is a small group with its frame.
+// parcel is a group with its frame.
 type parcel struct {
 	group *repo.Group
 	frame frameReader
@@ -146,7 +152,7 @@ func skip(r io.Reader, n int64) error {
 
 // group takes one frame from the stream.
 func (t *traveller) group(ctx context.Context, h *hop, g *repo.Group, in io.Reader, small chan<- *parcel) error {
-	if g.Length > smallGroup || h.size(g) > smallGroup || h.baseSize(g) > smallGroup {
+	if g.Length > frameMemory {
 		frame := frameReader{in: in, left: g.Length}
 		if err := t.make(ctx, h, g, &frame); err != nil {
 			return err
