@@ -470,7 +470,7 @@ func TestAnInterruptedStreamGoesOn(t *testing.T) {
 	batch := v.store.NewBatch(ctx)
 	var got int64
 	err := plan.Run(ctx, tr, batch, nil, func(n int64) {
-		if got += n; got > plan.Bytes/3 {
+		if got += n; got > plan.Bytes*9/10 { // all was received, and what came first was used
 			cancel()
 		}
 	})
