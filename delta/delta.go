@@ -10,7 +10,7 @@ import (
 )
 
 // Memory bounds what Decode takes, bytes; whatever the sizes.
-const Memory = 24 << 20
+const Memory = 28 << 20
 
 // ErrFormat is matched by every error that says something about the patch.
 var ErrFormat = errors.New("not a valid patch")
@@ -19,6 +19,7 @@ var ErrFormat = errors.New("not a valid patch")
 const (
 	codecPlain  = 0 // one zstd frame, without regard to the old content
 	codecPrefix = 1 // one zstd frame whose dictionary is the old content
+	// codecCopy = 2, operations and corrections
 )
 
 // Encode writes to w the smallest encoding that it finds of new, given old. old
@@ -44,9 +45,12 @@ type encoder func(ctx context.Context, old, new *io.SectionReader) ([]byte, erro
 
 // encoders lists those that are worth trying.
 func encoders(old, new *io.SectionReader) []encoder {
-	list := []encoder{encodePlain}
-	if old.Size() > 0 && old.Size()+new.Size() <= maxPrefix {
-		list = append(list, encodePrefix)
+	if old.Size() == 0 {
+		return []encoder{encodePlain}
+	}
+	list := []encoder{encodeCopy}
+	if old.Size()+new.Size() <= maxPrefix/4 {
+		list = append(list, encodePrefix) // never much smaller: not worth the time for more
 	}
 	return list
 }
@@ -87,6 +91,8 @@ func decode(out *output, old *io.SectionReader, in *input) error {
 		return decodePlain(out, in)
 	case codecPrefix:
 		return decodePrefix(out, old, in)
+	case codecCopy:
+		return decodeCopy(out, old, in)
 	}
 	return fmt.Errorf("%w: unknown codec %d", ErrFormat, codec)
 }
