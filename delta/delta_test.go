@@ -313,7 +313,7 @@ func TestHostilePatches(t *testing.T) {
 	}
 	for _, s := range []segment{
 		{kind: kindX86, offset: 0, size: -1}, {kind: kindX86, offset: 0, size: 0}, {kind: kindX86, offset: 0, size: 1001},
-		{kind: kindX86, offset: 999, size: 2}, {kind: 7, size: 10}, {kind: -1, size: 10}, {image: -1, size: 10}, {image: 1 << 40, size: 10},
+		{kind: kindX86, offset: 999, size: 2}, {kind: 7, size: 10}, {kind: -1, size: 10}, {image: -1, size: 10}, {image: 1 << 30, size: 10},
 		{offset: -5, size: 10}, {offset: 1 << 40, size: 10}, {size: 10, extent: 3},
 	} {
 		if s.size > 0 && s.extent == 0 {

@@ -5,7 +5,7 @@
 set -eu
 
 # bubblewrap: sandbox tests. strace: fault tests from outside. The rest: benchmarks.
-packages="bubblewrap strace ostree zstd curl tar attr"
+packages="bubblewrap strace ostree casync bsdiff zstd curl tar attr"
 missing=
 for package in $packages; do
 	dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"

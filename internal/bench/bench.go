@@ -71,7 +71,7 @@ func (b *bench) publish() error {
 			return err
 		}
 		for i, tree := range []string{b.trees.old, b.trees.new} {
-			u, _, err := b.do("publish", b.path("repo"), ref, tree, "--version", fmt.Sprint(i+1), "--quiet")
+			u, _, err := b.do("publish", b.path("repo"), ref, tree, "--version", fmt.Sprint(i+1), "--delta-budget", "0", "--quiet")
 			if err != nil {
 				return err
 			}
@@ -195,7 +195,7 @@ func settle() { measure.Command("sync").Run() }
 // present measures the installation of a release whose content is all there: the
 // same tree under another ref.
 func (b *bench) present() error {
-	if _, _, err := b.do("publish", b.path("repo"), otherRef, b.trees.new, "--quiet"); err != nil {
+	if _, _, err := b.do("publish", b.path("repo"), otherRef, b.trees.new, "--delta-budget", "0", "--quiet"); err != nil {
 		return err
 	}
 	_, path, err := b.do("path", "org.example.Bench")
@@ -235,7 +235,7 @@ func (b *bench) large() error {
 	if err := b.initialize("repo-x4"); err != nil {
 		return err
 	}
-	u, _, err := b.do("publish", b.path("repo-x4"), ref, b.trees.large, "--quiet")
+	u, _, err := b.do("publish", b.path("repo-x4"), ref, b.trees.large, "--delta-budget", "0", "--quiet")
 	if err != nil {
 		return err
 	}
