@@ -127,7 +127,7 @@ func makeAside(ctx context.Context, site deploy.Site, spec deploy.Spec) error {
 	if err != nil {
 		return err
 	}
-	if err := build(ctx, site.Content, root, spec.Tree()); err != nil {
+	if err := deploy.Build(ctx, maker{site.Content}, root, spec.Tree()); err != nil {
 		return err
 	}
 	if err := aside.SyncFS(); err != nil { // the one barrier

@@ -1,4 +1,4 @@
-package hardlink
+package deploy
 
 import (
 	"context"
@@ -6,7 +6,6 @@ import (
 	"iter"
 	"sync"
 
-	"github.com/larch-project/larch/deploy"
 	"github.com/larch-project/larch/internal/beneath"
 	"github.com/larch-project/larch/tree"
 )
@@ -19,13 +18,22 @@ const (
 	chunk = 64
 )
 
-// builder makes a tree of links. One goroutine makes the folders and hands the
-// other entries on; the workers make those.
+// Maker makes the regular files of a form. Its methods are called concurrently.
+type Maker interface {
+	// File makes one name of a regular file.
+	File(dir *beneath.Dir, e *tree.Entry, name string) error
+	// Again tells whether File makes a file's further names too, because they become
+	// one file without that. Otherwise they are linked to the first.
+	Again(e *tree.Entry) bool
+}
+
+// builder makes folders and symlinks of a tree, and has files made. One goroutine
+// makes the folders and hands the other entries on; the workers make those.
 type builder struct {
-	content deploy.Content
+	maker   Maker
 	dir     *beneath.Dir // that becomes the root
-	root    *folder
-	open    []*folder // from the root to the folder that is being filled
+	root    *directory
+	open    []*directory // from the root to the folder that is being filled
 	jobs    chan job
 	pending sync.WaitGroup            // jobs
 	linked  map[tree.Path]*tree.Entry // first names of files that have several
@@ -33,15 +41,16 @@ type builder struct {
 
 // job is some entries of one folder.
 type job struct {
-	dir     *folder
+	dir     *directory
 	entries []*tree.Entry
 }
 
-// build fills the empty directory root, and closes it.
-func build(ctx context.Context, content deploy.Content, root *beneath.Dir, entries iter.Seq2[*tree.Entry, error]) error {
+// Build fills the empty directory root with a tree, whose regular files are made by
+// maker, and closes it. Memory does not depend on the size of the tree.
+func Build(ctx context.Context, maker Maker, root *beneath.Dir, entries iter.Seq2[*tree.Entry, error]) error {
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
-	b := &builder{content: content, dir: root, jobs: make(chan job, 2*workers), linked: map[tree.Path]*tree.Entry{}}
+	b := &builder{maker: maker, dir: root, jobs: make(chan job, 2*workers), linked: map[tree.Path]*tree.Entry{}}
 	var group sync.WaitGroup
 	for range workers {
 		group.Go(func() { b.work(ctx, fail) })
@@ -73,7 +82,7 @@ func (b *builder) walk(ctx context.Context, entries iter.Seq2[*tree.Entry, error
 // add makes a folder, or hands the entry on.
 func (b *builder) add(ctx context.Context, e *tree.Entry) error {
 	if len(b.open) == 0 {
-		b.root = newFolder(b.dir, e)
+		b.root = newDirectory(b.dir, e)
 		b.open = append(b.open, b.root)
 		return nil
 	}
@@ -85,7 +94,7 @@ func (b *builder) add(ctx context.Context, e *tree.Entry) error {
 	top := b.open[len(b.open)-1]
 	switch {
 	case e.Kind == tree.Directory:
-		made, err := top.makeFolder(e)
+		made, err := top.makeDirectory(e)
 		if err != nil {
 			return err
 		}
@@ -99,14 +108,14 @@ func (b *builder) add(ctx context.Context, e *tree.Entry) error {
 	return b.queue(ctx, top, e)
 }
 
-// addLink gives a file one more name. A file that is in the store anyway is
-// linked from there; any other has to be made first.
-func (b *builder) addLink(ctx context.Context, top *folder, e *tree.Entry) error {
+// addLink gives a file one more name. Unless the maker makes it, the first name has
+// to be there.
+func (b *builder) addLink(ctx context.Context, top *directory, e *tree.Entry) error {
 	first := b.linked[tree.Path(e.Target)]
 	if first == nil {
 		return fmt.Errorf("links to %q, which is not before it", e.Target)
 	}
-	if linked(first) {
+	if b.maker.Again(first) {
 		file := *first
 		file.Path = e.Path
 		return b.queue(ctx, top, &file)
@@ -124,7 +133,7 @@ func (b *builder) addLink(ctx context.Context, top *folder, e *tree.Entry) error
 }
 
 // queue collects entries of a folder.
-func (b *builder) queue(ctx context.Context, dir *folder, e *tree.Entry) error {
+func (b *builder) queue(ctx context.Context, dir *directory, e *tree.Entry) error {
 	dir.queued = append(dir.queued, e)
 	if len(dir.queued) < chunk {
 		return nil
@@ -133,7 +142,7 @@ func (b *builder) queue(ctx context.Context, dir *folder, e *tree.Entry) error {
 }
 
 // send hands the collected entries to the workers.
-func (b *builder) send(ctx context.Context, dir *folder) error {
+func (b *builder) send(ctx context.Context, dir *directory) error {
 	if len(dir.queued) == 0 {
 		return nil
 	}
@@ -186,4 +195,12 @@ func (b *builder) make(j job) error {
 		}
 	}
 	return j.dir.release()
+}
+
+// place makes a file or symlink.
+func (b *builder) place(dir *beneath.Dir, e *tree.Entry) error {
+	if e.Kind == tree.Symlink {
+		return placeSymlink(dir, e, e.Path.Base())
+	}
+	return b.maker.File(dir, e, e.Path.Base())
 }

@@ -1,0 +1,66 @@
+package hardlink
+
+import (
+	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/larch-project/larch/deploy"
+	"github.com/larch-project/larch/internal/beneath"
+	"github.com/larch-project/larch/internal/inode"
+	"github.com/larch-project/larch/tree"
+)
+
+// maker implements deploy.Maker: files are the store's own where they can be.
+type maker struct{ content deploy.Content }
+
+// Again implements deploy.Maker.
+func (maker) Again(e *tree.Entry) bool { return linked(e) }
+
+// File implements deploy.Maker.
+func (m maker) File(dir *beneath.Dir, e *tree.Entry, name string) error {
+	if linked(e) {
+		err := m.content.Link(e, dir, name)
+		if !errors.Is(err, unix.EMLINK) {
+			return err
+		}
+	}
+	return m.placeFile(dir, e, name)
+}
+
+// linked tells whether a file can be the store's own: the store's files belong
+// to the installer, may be read by all, and are from 1970.
+func linked(e *tree.Entry) bool {
+	mode := e.Mode &^ 0o222
+	return e.Size > tree.InlineMax && e.UID == 0 && e.GID == 0 && (mode == 0o444 || mode == 0o555) &&
+		len(e.Xattrs) == 0 && e.Mtime == tree.Time{}
+}
+
+// placeFile makes a file of its own.
+func (m maker) placeFile(dir *beneath.Dir, e *tree.Entry, name string) error {
+	f, err := dir.Create(name, 0o600)
+	if err != nil {
+		return err
+	}
+	if err = dir.Change("write", name); err == nil {
+		err = m.fill(f, e)
+	}
+	if err == nil {
+		err = deploy.Dress(f, e, e.Mode&^0o222)
+	}
+	return errors.Join(err, f.Close())
+}
+
+func (m maker) fill(f *os.File, e *tree.Entry) error {
+	if e.Size <= tree.InlineMax {
+		_, err := f.Write(e.Inline)
+		return err
+	}
+	from, err := m.content.Open(e)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	return inode.Copy(f, from, e.Size)
+}
