@@ -32,31 +32,34 @@ const mostAffected = 20
 // Store reads all of a store and reports everything that is wrong with it: each
 // object and document against its name, and what installed releases need and is
 // not there. From then on the store doubts what was found wrong, so that it is
-// replaced before it is used. Memory grows with the number of findings alone. An
-// error means that the check itself could not go on.
-func Store(ctx context.Context, s *store.Store, installed []Installed, report func(Finding)) error {
-	c := storeCheck{store: s, wrong: map[string]*Finding{}}
+// replaced before it is used. With trust, contents that the kernel has measured are
+// not read but counted; see [store.Store.Verify]. Memory grows with the number of
+// findings alone. An error means that the check itself could not go on.
+func Store(ctx context.Context, s *store.Store, installed []Installed, trust bool, report func(Finding)) (measured int64, err error) {
+	c := storeCheck{store: s, trust: trust, wrong: map[string]*Finding{}}
 	if err := c.objects(ctx); err != nil {
-		return err
+		return 0, err
 	}
 	if err := s.VerifyDocuments(ctx, func(name string, err error) { c.add(name, err.Error()) }); err != nil {
-		return err
+		return 0, err
 	}
 	for _, in := range installed {
 		if err := c.needs(ctx, in); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	for _, name := range c.order {
 		report(*c.wrong[name])
 	}
-	return nil
+	return c.measured, nil
 }
 
 type storeCheck struct {
-	store *store.Store
-	wrong map[string]*Finding // by name below the store
-	order []string
+	store    *store.Store
+	trust    bool
+	wrong    map[string]*Finding // by name below the store
+	order    []string
+	measured int64 // objects that the kernel answers for
 }
 
 // add notes something that nobody needs as far as it is known yet.
@@ -70,7 +73,8 @@ func (c *storeCheck) add(name, problem string) *Finding {
 // verified is what is below objects/, with what reading it said.
 type verified struct {
 	store.Found
-	err error
+	measured bool
+	err      error
 }
 
 // objects reads all that is below objects/.
@@ -79,9 +83,13 @@ func (c *storeCheck) objects(ctx context.Context) error {
 		if found.Digest.IsZero() {
 			return verified{Found: found}, nil
 		}
-		return verified{found, c.store.Verify(found.Object)}, nil
+		measured, err := c.store.Verify(found.Object, c.trust)
+		return verified{found, measured, err}, nil
 	}
 	for v, err := range pipeline.Ordered(ctx, runtime.GOMAXPROCS(0), c.store.Walk(ctx), verify) {
+		if v.measured {
+			c.measured++
+		}
 		switch {
 		case err != nil:
 			return err

@@ -122,7 +122,7 @@ func (m *machine) change(t *testing.T, name string, data []byte) {
 func (m *machine) check(t *testing.T) (all []Finding) {
 	t.Helper()
 	report := func(f Finding) { all = append(all, f) }
-	if err := Store(t.Context(), m.store, []Installed{m.in}, report); err != nil {
+	if _, err := Store(t.Context(), m.store, []Installed{m.in}, true, report); err != nil {
 		t.Fatal(err)
 	}
 	if err := Deployment(t.Context(), hardlink.Backend{}, m.site(), m.store, m.in, report); err != nil && m.store.HasTree(m.in.Tree.Digest, m.in.Tree.Size) {
@@ -319,7 +319,7 @@ func TestCanceled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	ignore := func(Finding) {}
-	if err := Store(ctx, m.store, []Installed{m.in}, ignore); !errors.Is(err, context.Canceled) {
+	if _, err := Store(ctx, m.store, []Installed{m.in}, true, ignore); !errors.Is(err, context.Canceled) {
 		t.Errorf("store: error %v", err)
 	}
 	if err := Deployment(ctx, hardlink.Backend{}, m.site(), m.store, m.in, ignore); !errors.Is(err, context.Canceled) {

@@ -181,7 +181,7 @@ func TestReadOnly(t *testing.T) {
 		t.Fatalf("run: %v", err)
 	}
 	o.Close()
-	if v, err := deny.Verify(t.Context()); err != nil || len(v.Findings) != 0 {
+	if v, err := deny.Verify(t.Context(), VerifyOptions{}); err != nil || len(v.Findings) != 0 {
 		t.Errorf("verify: %+v, %v", v, err)
 	}
 	if h, err := deny.History(); err != nil || len(h) != 1 {

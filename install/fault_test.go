@@ -139,12 +139,12 @@ func TestFaultInRepair(t *testing.T) {
 				return unix.EIO
 			}
 			return nil
-		}).Repair(t.Context())
+		}).Repair(t.Context(), VerifyOptions{})
 		if err == nil {
 			t.Logf("%d changes", n)
 			return
 		}
-		if v, err := openMachine(t, m.dir).Repair(t.Context()); err != nil || len(v.Findings) > 0 {
+		if v, err := openMachine(t, m.dir).Repair(t.Context(), VerifyOptions{}); err != nil || len(v.Findings) > 0 {
 			t.Fatalf("after %d changes: %+v, %v", n, v, err)
 		}
 		m.expect("Hello 1")

@@ -28,20 +28,20 @@ const (
 // exports are made anew from them and exchanged. What cannot be mended is an error,
 // after all else was tried, and stays as it was; a deployment in use is one such,
 // deploy.ErrInUse.
-func (i *Installation) Repair(ctx context.Context) (*Verified, error) {
+func (i *Installation) Repair(ctx context.Context, opt VerifyOptions) (*Verified, error) {
 	held, err := i.hold(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer held.Close()
-	before, err := i.verify(ctx)
+	before, err := i.verify(ctx, opt)
 	if err != nil || len(before.Findings) == 0 {
 		return before, err
 	}
 	if err := i.repair(ctx); err != nil {
 		return before, fmt.Errorf("repairing: %w", err)
 	}
-	after, err := i.verify(ctx)
+	after, err := i.verify(ctx, opt)
 	if err == nil {
 		after.Repaired = max(0, len(before.Findings)-len(after.Findings))
 	}
@@ -148,7 +148,10 @@ func (i *Installation) repairForms(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if found.Problem == "" || found.Digest.IsZero() || i.store.Verify(found.Object) != nil {
+		if found.Problem == "" || found.Digest.IsZero() {
+			continue
+		}
+		if _, err := i.store.Verify(found.Object, true); err != nil {
 			continue
 		}
 		if err := i.repairForm(found); err != nil {

@@ -23,19 +23,28 @@ type Verified struct {
 	Findings []check.Finding // that are left
 	Repaired int             // findings that are gone
 	Objects  int64           // that the store has
+	Measured int64           // of these, not read: the kernel answers for them (fs-verity)
+}
+
+// VerifyOptions say how thorough to be. The zero value suits.
+type VerifyOptions struct {
+	// ReadAll reads contents, too, that the kernel has measured and checks whenever
+	// they are read: it finds blocks that decayed on the disk before anybody needs
+	// them.
+	ReadAll bool
 }
 
 // Verify reads all that is installed, in the current generation and in those that
 // undo can go back to, down to the last byte of each file, and finds everything
 // that is not as it was signed or written. It changes nothing and needs no
 // permission to write.
-func (i *Installation) Verify(ctx context.Context) (*Verified, error) {
+func (i *Installation) Verify(ctx context.Context, opt VerifyOptions) (*Verified, error) {
 	held, err := i.share(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer held()
-	return i.verify(ctx)
+	return i.verify(ctx, opt)
 }
 
 // share keeps transactions from beginning while something is read that they
@@ -62,9 +71,10 @@ func (i *Installation) share(ctx context.Context) (release func(), err error) {
 
 // verification collects findings; a file is named once.
 type verification struct {
-	inst  *Installation
-	found []check.Finding
-	at    map[string]int // by Where
+	inst     *Installation
+	found    []check.Finding
+	at       map[string]int // by Where
+	measured int64
 }
 
 func newVerification(i *Installation) *verification {
@@ -83,26 +93,26 @@ func (v *verification) report(f check.Finding) {
 	}
 }
 
-func (i *Installation) verify(ctx context.Context) (*Verified, error) {
+func (i *Installation) verify(ctx context.Context, opt VerifyOptions) (*Verified, error) {
 	v := newVerification(i)
 	generations, err := i.History()
 	if err != nil {
 		return nil, err
 	}
-	if err := v.all(ctx, generations); err != nil {
+	if err := v.all(ctx, generations, opt); err != nil {
 		return nil, fmt.Errorf("verifying %s: %w", i.root.Path(), err)
 	}
 	usage, err := i.store.Usage(ctx)
-	return &Verified{Findings: v.found, Objects: usage.Objects}, err
+	return &Verified{Findings: v.found, Objects: usage.Objects, Measured: v.measured}, err
 }
 
-func (v *verification) all(ctx context.Context, generations []*Generation) error {
+func (v *verification) all(ctx context.Context, generations []*Generation, opt VerifyOptions) (err error) {
 	whole := v.releases(generations)
 	list := make([]check.Installed, len(whole))
 	for n, w := range whole {
 		list[n] = w.Installed
 	}
-	if err := check.Store(ctx, v.inst.store, list, v.report); err != nil {
+	if v.measured, err = check.Store(ctx, v.inst.store, list, !opt.ReadAll, v.report); err != nil {
 		return err
 	}
 	for _, w := range whole {

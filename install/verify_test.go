@@ -26,7 +26,7 @@ func verifyWorld(t *testing.T) (*publisher, *machine) {
 
 func (m *machine) findings() []string {
 	m.t.Helper()
-	v := must[*Verified](m.t)(m.Verify(m.t.Context()))
+	v := must[*Verified](m.t)(m.Verify(m.t.Context(), VerifyOptions{}))
 	var list []string
 	for _, f := range v.Findings {
 		list = append(list, f.Where+" "+f.Problem)
@@ -141,7 +141,7 @@ func TestVerifyFindsAndRepairMends(t *testing.T) {
 			if len(found) == 0 {
 				t.Errorf("%s, %s: not found", name, what)
 			}
-			v, err := m.Repair(t.Context())
+			v, err := m.Repair(t.Context(), VerifyOptions{})
 			if err != nil || len(v.Findings) > 0 {
 				t.Fatalf("%s, %s: repair: %+v, %v", name, what, v, err)
 			}
@@ -164,7 +164,7 @@ func TestRepairFetchesOnlyWhatIsDamaged(t *testing.T) {
 		t.Fatal(large, err)
 	}
 	damage(t, large[0], flip(1<<20))
-	if v, err := m.Repair(t.Context()); err != nil || v.Repaired == 0 || len(v.Findings) > 0 {
+	if v, err := m.Repair(t.Context(), VerifyOptions{}); err != nil || v.Repaired == 0 || len(v.Findings) > 0 {
 		t.Errorf("%+v, %v", v, err)
 	}
 	if requests != 2 { // the index, and one range
@@ -182,7 +182,7 @@ func TestRepairRemovesNothingFirst(t *testing.T) {
 	objects := must[[]string](t)(filepath.Glob(m.dir + "/objects/*/*"))
 	damage(t, objects[0], flip(9))
 	before := m.listing()
-	if _, err := m.Repair(t.Context()); err == nil {
+	if _, err := m.Repair(t.Context(), VerifyOptions{}); err == nil {
 		t.Error("repaired from nothing")
 	}
 	if after := m.listing(); strings.ReplaceAll(after, "/unclean\n", "") != before {
@@ -199,11 +199,11 @@ func TestRepairOfWhatRuns(t *testing.T) {
 	if err := os.Remove(filepath.Join(o.Tree.Path, "files/share/text")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := m.Repair(t.Context()); !errors.Is(err, deploy.ErrInUse) {
+	if _, err := m.Repair(t.Context(), VerifyOptions{}); !errors.Is(err, deploy.ErrInUse) {
 		t.Errorf("while it runs: %v", err)
 	}
 	o.Close()
-	if v, err := m.Repair(t.Context()); err != nil || len(v.Findings) > 0 {
+	if v, err := m.Repair(t.Context(), VerifyOptions{}); err != nil || len(v.Findings) > 0 {
 		t.Errorf("afterwards: %+v, %v", v, err)
 	}
 	m.expect("Hello 1")
@@ -213,7 +213,7 @@ func TestVerifyNamesWhatIsAffected(t *testing.T) {
 	_, m := verifyWorld(t)
 	texts := must[[]string](t)(filepath.Glob(m.dir + "/deployments/*/tree/files/share/text"))
 	damage(t, texts[0], flip(3))
-	v := must[*Verified](t)(m.Verify(context.Background()))
+	v := must[*Verified](t)(m.Verify(context.Background(), VerifyOptions{}))
 	if len(v.Findings) != 1 || !strings.HasPrefix(v.Findings[0].Where, "objects/") ||
 		len(v.Findings[0].Affects) != 1 || v.Findings[0].Affects[0] != hello+": /files/share/text" || v.Findings[0].Fix == "" {
 		t.Errorf("%+v", v.Findings)

@@ -168,7 +168,7 @@ func (s *Store) nameAll(list []whole) error {
 	for i := range linkers {
 		group.Go(func() error {
 			for j := i; j < len(list); j += linkers {
-				if err := s.nameOne(list[j]); err != nil {
+				if err := s.nameOne(&list[j]); err != nil {
 					return err
 				}
 			}
@@ -178,11 +178,14 @@ func (s *Store) nameAll(list []whole) error {
 	return group.Wait()
 }
 
-// nameOne links an object. A file that has the name already is believed only
-// once it was hashed; a wrong one is replaced in one step.
-func (s *Store) nameOne(w whole) error {
+// nameOne seals and links an object. A file that has the name already is believed
+// only once it was hashed; a wrong one is replaced in one step.
+func (s *Store) nameOne(w *whole) error {
 	dir, err := s.folder(w.object, true)
 	if err != nil {
+		return err
+	}
+	if err := s.seal(w); err != nil {
 		return err
 	}
 	err = s.link(w.file, dir, w.object.base())

@@ -9,13 +9,16 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/larch-project/larch/digest"
 	"github.com/larch-project/larch/internal/beneath"
+	"github.com/larch-project/larch/internal/verity"
 )
 
 // making says how files of exact modes are made in a folder.
 type making struct {
-	named bool // the file system has no files without names
-	chmod bool // the process's umask takes bits away
+	named  bool // the file system has no files without names
+	chmod  bool // the process's umask takes bits away
+	verity bool // the file system has fs-verity
 }
 
 // probe finds out by making one.
@@ -27,12 +30,13 @@ func probe(tmp *beneath.Dir) (how making, err error) {
 	if err != nil {
 		return how, err
 	}
-	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
+		f.Close()
 		return how, err
 	}
 	how.chmod = info.Mode().Perm() != 0o555
+	how.verity = verity.Probe(f) == nil
 	return how, nil
 }
 
@@ -90,6 +94,23 @@ func (s *Store) discard(t temp) {
 	if t.name != "" {
 		s.tmp.Remove(t.name) // Sweep does it otherwise
 	}
+}
+
+// seal makes the kernel answer for a file's content, where it can: nobody can
+// change it from then on, and what is read is checked. The file is durable.
+func (s *Store) seal(w *whole) error {
+	if !s.how.verity {
+		return nil
+	}
+	sealed, have, err := verity.Enable(w.file.File)
+	if err != nil {
+		return fmt.Errorf("%v: %w", w.object, err)
+	}
+	w.file.File = sealed
+	if have != w.object.Digest {
+		return &digest.MismatchError{Want: w.object.Digest, Have: have, WantSize: w.object.Size, HaveSize: w.object.Size}
+	}
+	return nil
 }
 
 // link gives a file its name: fs.ErrExist if it is taken.

@@ -88,7 +88,7 @@ func found(t testing.TB, s *Store) (names []string) {
 		}
 		if f.Problem != "" {
 			t.Errorf("%s %s", f.Name, f.Problem)
-		} else if err := s.Verify(f.Object); err != nil {
+		} else if _, err := s.Verify(f.Object, false); err != nil {
 			t.Errorf("%s: %v", f.Name, err)
 		}
 		names = append(names, f.Name)

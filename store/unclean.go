@@ -122,7 +122,7 @@ func (s *Store) restore(o Object) error {
 	}
 	defer f.Close()
 	if err := digest.Verify(f, o.Digest, o.Size); err != nil {
-		return fmt.Errorf("%v: %w", o, err)
+		return fmt.Errorf("%v: %w", o, unreadable(err))
 	}
 	var st unix.Stat_t
 	if err := unix.Fstat(int(f.Fd()), &st); err != nil || inodeProblem(o, &st) == "" {

@@ -12,20 +12,49 @@ import (
 
 	"github.com/larch-project/larch/digest"
 	"github.com/larch-project/larch/internal/sealed"
+	"github.com/larch-project/larch/internal/verity"
 )
 
 // Verify reads an object and compares it with its name; wrong content is
-// digest.ErrMismatch.
-func (s *Store) Verify(o Object) error {
+// digest.ErrMismatch. With trust, one that the kernel has measured (fs-verity) is
+// not read: it can hold nothing else, and a block that decays on the disk is an
+// error for whoever reads it.
+func (s *Store) Verify(o Object, trust bool) (measured bool, err error) {
 	f, err := s.openAny(o)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer f.Close()
-	if err := digest.Verify(f, o.Digest, o.Size); err != nil {
-		return fmt.Errorf("%v: %w", o, err)
+	if trust {
+		have, err := verity.Measure(f)
+		if err == nil && have == o.Digest {
+			return true, nil
+		}
 	}
-	return nil
+	if err := digest.Verify(f, o.Digest, o.Size); err != nil {
+		return false, fmt.Errorf("%v: %w", o, unreadable(err))
+	}
+	return false, nil
+}
+
+// unreadable makes an error of the disk, or of fs-verity, match
+// digest.ErrMismatch: the content that the name stands for is not there.
+func unreadable(err error) error {
+	if errors.Is(err, unix.EIO) {
+		return fmt.Errorf("%w: %w", digest.ErrMismatch, err)
+	}
+	return err
+}
+
+// Measured tells whether the kernel answers for an object's content at each read.
+func (s *Store) Measured(o Object) bool {
+	f, err := s.openAny(o)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	have, err := verity.Measure(f)
+	return err == nil && have == o.Digest
 }
 
 // Is tells whether a file of this state is the object's own, under any name.
