@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
@@ -31,6 +32,9 @@ func Deployment(ctx context.Context, b deploy.Backend, site deploy.Site, s *stor
 		return err
 	}
 	defer view.Close()
+	if view.Compare != nil {
+		return reportAll(view.Compare(ctx), d, "tree", in, report)
+	}
 	root, err := beneath.Open(view.Path)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
 		report(Finding{Where: d.Folder(), Problem: "has no tree", Affects: []string{in.Ref}, Fix: fixRepair})
@@ -43,12 +47,19 @@ func Deployment(ctx context.Context, b deploy.Backend, site deploy.Site, s *stor
 	stored := func(e *tree.Entry, _ *beneath.Dir, _ string, st *unix.Stat_t) bool {
 		return e.Size > tree.InlineMax && s.Is(store.ObjectOf(e), st)
 	}
-	for diff, err := range deploy.Compare(ctx, root, s.Tree(in.Tree.Digest, in.Tree.Size), stored) {
+	found := deploy.Compare(ctx, root, s.Tree(in.Tree.Digest, in.Tree.Size), stored)
+	return reportAll(found, d, filepath.Base(view.Path), in, report)
+}
+
+// reportAll reports the differences of a deployment whose tree is in one of its
+// folders.
+func reportAll(found iter.Seq2[deploy.Difference, error], d deploy.Deployment, folder string, in Installed, report func(Finding)) error {
+	for diff, err := range found {
 		if err != nil {
 			return fmt.Errorf("checking %s: %w", d.Folder(), err)
 		}
 		report(Finding{
-			Where: filepath.Join(d.Folder(), filepath.Base(view.Path), string(diff.Path)), Problem: diff.Problem,
+			Where: filepath.Join(d.Folder(), folder, string(diff.Path)), Problem: diff.Problem,
 			Affects: []string{fmt.Sprintf("%s: %s", in.Ref, diff.Path)}, Fix: fixRepair,
 		})
 	}

@@ -55,7 +55,7 @@ func newMachine(t *testing.T) *machine {
 }
 
 func (m *machine) site() deploy.Site {
-	return deploy.Site{Root: m.root, Content: m.store.Contents()}
+	return deploy.Site{Root: m.root, Content: m.store.Contents(nil)}
 }
 
 func (m *machine) tree() iter.Seq2[*tree.Entry, error] {

@@ -101,7 +101,7 @@ func (j *judge) problems(e *tree.Entry, dir *beneath.Dir, name string) ([]string
 	case tree.Symlink:
 		more, err = link(e, dir, name)
 	case tree.Directory:
-		more, err = xattrs(e, dir.File())
+		more, err = Xattrs(e, dir.File())
 	case tree.Regular:
 		more, err = j.regular(e, dir, name, &st)
 	}
@@ -168,7 +168,7 @@ func (j *judge) regular(e *tree.Entry, dir *beneath.Dir, name string, st *unix.S
 		return nil, err
 	}
 	defer f.Close()
-	problems, err := xattrs(e, f)
+	problems, err := Xattrs(e, f)
 	if err != nil {
 		return nil, err
 	}
@@ -178,9 +178,9 @@ func (j *judge) regular(e *tree.Entry, dir *beneath.Dir, name string, st *unix.S
 	return problems, err
 }
 
-// xattrs compares the attributes that a tree can have; others, such as security
+// Xattrs compares the attributes that a tree can have; others, such as security
 // labels, belong to the machine.
-func xattrs(e *tree.Entry, f *os.File) (problems []string, err error) {
+func Xattrs(e *tree.Entry, f *os.File) (problems []string, err error) {
 	have, err := listXattrs(f)
 	if err != nil {
 		return nil, err

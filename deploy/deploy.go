@@ -59,6 +59,8 @@ type Content interface {
 	// Locate says where that file is, as a path below the site's root:
 	// "objects/ab/cdef...".
 	Locate(e *tree.Entry) (string, error)
+	// Tree gives the entries of the release of this name, as it was signed.
+	Tree(name string) iter.Seq2[*tree.Entry, error]
 }
 
 // Spec is what to make.
@@ -106,8 +108,12 @@ type View struct {
 	// Path is the folder that holds the tree.
 	Path string
 	// Prepare, unless nil, changes a command so that it runs where the tree is at
-	// Path: that is then nowhere else, in a mount namespace of the command's own.
-	Prepare func(*exec.Cmd) error
+	// Path: that is then nowhere else, in a mount namespace of the command's own, where
+	// Open gives the view without Prepare. It may be applied for several views.
+	Prepare func(context.Context, *exec.Cmd) error
+	// Compare, unless nil, finds every difference of the deployment from its tree where
+	// Path cannot show it; contents excepted that are the store's.
+	Compare func(context.Context) iter.Seq2[Difference, error]
 	// Hold is the deployment's lock, held shared; a child process that inherits it
 	// holds the deployment for as long as it lives.
 	Hold *os.File

@@ -220,3 +220,13 @@ func (d Deployment) Retire(root *beneath.Dir, delete func(name string) error) er
 	}
 	return delete(trash)
 }
+
+// Remove retires a deployment that is no more than its folder, and deletes it. No
+// error if there is none.
+func (d Deployment) Remove(root *beneath.Dir) error {
+	err := d.Retire(root, root.RemoveAll)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}

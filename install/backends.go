@@ -6,17 +6,36 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/larch-project/larch/deploy"
 	"github.com/larch-project/larch/deploy/hardlink"
+	"github.com/larch-project/larch/deploy/overlay"
 )
 
 // Backends lists all forms in which a release can be on disk, the simplest first.
-func Backends() []deploy.Backend {
-	return []deploy.Backend{hardlink.Backend{}}
+// helper is Options.Helper.
+func Backends(helper []string) []deploy.Backend {
+	return []deploy.Backend{
+		hardlink.Backend{},
+		overlay.Backend{Command: with(helper, "enter")},
+	}
+}
+
+// Helpers is what Options.Helper does when its next argument is one of these names.
+var Helpers = map[string]func(ctx context.Context, args []string) error{
+	"enter": func(_ context.Context, args []string) error { return overlay.Enter(args) },
+}
+
+// with gives a helper's command for one of its names, or nil without a helper.
+func with(helper []string, name string) []string {
+	if len(helper) == 0 {
+		return nil
+	}
+	return append(slices.Clip(helper), name)
 }
 
 // BackendSupport is a backend and what it can do on this machine.

@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"slices"
 
 	"github.com/larch-project/larch/digest"
 	"github.com/larch-project/larch/release"
+	"github.com/larch-project/larch/tree"
 )
 
 // Available is the newest release of a ref in a remote.
@@ -118,6 +120,21 @@ func (i *Installation) document(d digest.Digest) (*release.Release, error) {
 		return nil, err
 	}
 	return release.Decode(data)
+}
+
+// tree gives the entries of an installed release, whose name is its digest.
+func (i *Installation) tree(name string) iter.Seq2[*tree.Entry, error] {
+	d, err := digest.Parse(name)
+	var rel *release.Release
+	if err == nil {
+		rel, err = i.document(d)
+	}
+	if err != nil {
+		return func(yield func(*tree.Entry, error) bool) {
+			yield(nil, fmt.Errorf("tree of release %.12s: %w", name, err))
+		}
+	}
+	return i.store.Tree(rel.Tree.Digest, rel.Tree.Size)
 }
 
 // local is document, and fs.ErrNotExist for one that is here and damaged too, so

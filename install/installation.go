@@ -56,7 +56,11 @@ type Options struct {
 	// Transport opens a repository; stats counts what it does. Nil for OpenTransport
 	// without credentials.
 	Transport func(url string, mirrors []string, stats *transport.Stats) (transport.Transport, error)
-	// Backends are those that may be used, the preferred first. Nil for Backends().
+	// Helper is a program and its leading arguments that backends start for what has to
+	// be done in a process of its own; Helpers says what it must do. Without it these
+	// backends are not usable.
+	Helper []string
+	// Backends are those that may be used, the preferred first. Nil for Backends(Helper).
 	Backends []deploy.Backend
 	// Now is the clock, nil for time.Now.
 	Now func() time.Time
@@ -72,7 +76,7 @@ func (o Options) complete() Options {
 		}
 	}
 	if o.Backends == nil {
-		o.Backends = Backends()
+		o.Backends = Backends(o.Helper)
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -165,7 +169,7 @@ func (i *Installation) Close() error { return errors.Join(i.store.Close(), i.roo
 func (i *Installation) Path() string { return i.root.Path() }
 
 func (i *Installation) site() deploy.Site {
-	return deploy.Site{Root: i.root, Content: i.store.Contents()}
+	return deploy.Site{Root: i.root, Content: i.store.Contents(i.tree)}
 }
 
 // hold takes the installation for a change, after whoever has it, and sweeps what

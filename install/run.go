@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os/exec"
 
 	"github.com/larch-project/larch/deploy"
 	"github.com/larch-project/larch/release"
@@ -100,6 +101,29 @@ func (o *Opened) Close() error {
 	return errors.Join(errs...)
 }
 
+// Elsewhere tells whether the files can only be seen by a command that Prepare has
+// prepared.
+func (o *Opened) Elsewhere() bool {
+	return o.Tree.Prepare != nil || o.Runtime != nil && o.Runtime.Prepare != nil
+}
+
+// Prepare changes a command so that it runs where the application's files are.
+func (o *Opened) Prepare(ctx context.Context, cmd *exec.Cmd) error {
+	for _, v := range []*deploy.View{o.Tree, o.Runtime} {
+		if v == nil || v.Prepare == nil {
+			continue
+		}
+		if err := v.Prepare(ctx, cmd); err != nil {
+			return fmt.Errorf("preparing %s %s: %w", o.Installed.Ref, o.Installed.Version, err)
+		}
+	}
+	return nil
+}
+
+// ErrNoPlace is matched when an installed release is in no folder that everybody
+// can see.
+var ErrNoPlace = errors.New("it is seen by its own programs alone")
+
 // Place says where an installed release is on disk. The folder stays until the
 // release is neither installed nor in a generation that gc keeps.
 func (i *Installation) Place(ctx context.Context, short string) (string, error) {
@@ -114,6 +138,9 @@ func (i *Installation) Place(ctx context.Context, short string) (string, error) 
 	v, err := i.view(ctx, *in)
 	if err != nil {
 		return "", err
+	}
+	if v.Prepare != nil {
+		return "", errors.Join(fmt.Errorf("%s: %w (backend %s): \"larch run --command sh\" looks inside", in.Ref, ErrNoPlace, in.Backend), v.Close())
 	}
 	return v.Path, v.Close()
 }

@@ -1,6 +1,7 @@
 package install
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -73,11 +74,31 @@ func (s *source) fetchTrust(ctx context.Context, name string, limit int64, valid
 	return trust.Document{Data: data, Validator: res.Validator}, err
 }
 
-// refresh brings the trust up to date, and the list of mirrors with it.
+// refresh brings the trust up to date, and the list of mirrors with it. The format
+// is looked at with each new head, so that of the one that we hold is known.
 func (s *source) refresh(ctx context.Context) error {
+	before := s.head()
 	if err := s.client.Refresh(ctx); err != nil {
 		return fmt.Errorf("remote %q: %w", s.Name, err)
 	}
+	s.known = s.known || before != nil && bytes.Equal(before, s.head())
+	if err := s.useMirrors(); err != nil {
+		return err
+	}
+	_, err := s.files(ctx)
+	return err
+}
+
+// head is the signed head that we hold, or nil.
+func (s *source) head() []byte {
+	data, err := s.dir.ReadFile(trust.HeadName, trust.MaxHead)
+	if err != nil {
+		return nil
+	}
+	return data
+}
+
+func (s *source) useMirrors() error {
 	mirrors := s.client.Mirrors()
 	if slices.Equal(mirrors, s.mirrors) {
 		return nil

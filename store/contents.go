@@ -1,6 +1,7 @@
 package store
 
 import (
+	"iter"
 	"os"
 
 	"github.com/larch-project/larch/internal/beneath"
@@ -9,10 +10,19 @@ import (
 
 // Contents gives the contents of a tree's entries to a deployment's backend: it
 // is what package deploy asks for.
-type Contents struct{ s *Store }
+type Contents struct {
+	s    *Store
+	tree func(name string) iter.Seq2[*tree.Entry, error]
+}
 
-// Contents gives the store's objects by entries of trees.
-func (s *Store) Contents() Contents { return Contents{s} }
+// Contents gives the store's objects by entries of trees, and trees by the names of
+// releases, which the caller knows: it finds the one that was signed.
+func (s *Store) Contents(tree func(name string) iter.Seq2[*tree.Entry, error]) Contents {
+	return Contents{s, tree}
+}
+
+// Tree gives the entries of the release of this name.
+func (c Contents) Tree(name string) iter.Seq2[*tree.Entry, error] { return c.tree(name) }
 
 // Open opens the content of a regular file of more than tree.InlineMax bytes.
 func (c Contents) Open(e *tree.Entry) (*os.File, error) { return c.s.Open(ObjectOf(e)) }

@@ -8,9 +8,16 @@ import (
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 )
 
+// HeadName is the file that leads to all others of the metadata: the one name whose
+// content changes.
+const HeadName = "timestamp.json"
+
+// MaxHead bounds it, in bytes.
+const MaxHead = maxTimestamp
+
 const (
-	folder        = "trust"          // of a repository
-	timestampFile = "timestamp.json" // the head: the one name whose content changes
+	folder        = "trust" // of a repository
+	timestampFile = HeadName
 	lockFile      = ".lock"
 	rolePrefix    = "publisher-"
 )

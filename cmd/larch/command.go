@@ -30,12 +30,14 @@ type command struct {
 	root    string
 	keys    string
 
-	exit int // what run exits with when no error did
+	args []string // of this run
+	exit int      // what run exits with when no error did
 }
 
 // run executes one command line and gives its exit code.
 func (c *command) run(ctx context.Context, args []string) int {
 	root := c.tree()
+	c.args = args
 	c.json = wantsJSON(args) // also for what goes wrong before flags are read
 	root.SetArgs(args)
 	root.SetIn(c.in)
@@ -90,7 +92,7 @@ signed; 5 network; 6 disk; 7 declined or interrupted; 8 damage found.
 		verb.GroupID = "publish"
 		root.AddCommand(verb)
 	}
-	root.AddCommand(c.versionVerb())
+	root.AddCommand(c.versionVerb(), c.helperVerb())
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usage(cmd, err) })
 	return root
 }

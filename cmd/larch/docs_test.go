@@ -34,7 +34,7 @@ func TestEveryVerbExplainsItself(t *testing.T) {
 
 func eachVerb(parent *cobra.Command, do func(*cobra.Command)) {
 	for _, verb := range parent.Commands() {
-		if verb.Name() != "help" && verb.Name() != "completion" {
+		if verb.Name() != "help" && verb.Name() != "completion" && !verb.Hidden {
 			do(verb)
 			eachVerb(verb, do)
 		}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -62,10 +63,31 @@ func condition(name string) (bool, error) {
 	case "bwrap":
 		_, err := exec.LookPath("bwrap")
 		return err == nil, nil
+	case "overlay":
+		return usable("overlay")
 	case "root":
 		return os.Getuid() == 0, nil
 	}
 	return false, fmt.Errorf("unknown condition %q", name)
+}
+
+// usable tells whether this machine can use a backend.
+func usable(backend string) (bool, error) {
+	dir, err := os.MkdirTemp("", "larch-backends")
+	if err != nil {
+		return false, err
+	}
+	defer os.RemoveAll(dir)
+	out, err := exec.Command("larch", "backends", "--json", "--root", dir).Output()
+	if err != nil {
+		return false, err
+	}
+	var rows []backendRow
+	if err := json.Unmarshal(out, &rows); err != nil {
+		return false, err
+	}
+	i := slices.IndexFunc(rows, func(r backendRow) bool { return r.Name == backend })
+	return i >= 0 && rows[i].Usable, nil
 }
 
 // newRepository makes a repository and sets $FINGERPRINT: newrepo DIR [flag...]

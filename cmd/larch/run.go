@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -18,6 +19,7 @@ type runFlags struct {
 	command   string
 	noSandbox bool
 	env       map[string]string
+	entered   bool
 }
 
 func (c *command) runVerb() *cobra.Command {
@@ -39,6 +41,8 @@ behind -- are the program's.`,
 	}
 	cmd.Flags().StringVar(&flags.command, "command", "", "program to run instead of the application's own")
 	cmd.Flags().BoolVar(&flags.noSandbox, "no-sandbox", false, "run it without any isolation: with all that you may do yourself")
+	cmd.Flags().BoolVar(&flags.entered, enteredFlag, false, "")
+	_ = cmd.Flags().MarkHidden(enteredFlag)
 	cmd.Flags().StringToStringVar(&flags.env, "env", nil, "NAME=VALUE for the program; may be repeated")
 	return cmd
 }
@@ -49,6 +53,9 @@ func (c *command) start(ctx context.Context, i *install.Installation, short stri
 		return err
 	}
 	defer opened.Close()
+	if !flags.entered && opened.Elsewhere() {
+		return c.again(ctx, func(cmd *exec.Cmd) error { return opened.Prepare(ctx, cmd) })
+	}
 	app := sandbox.App{
 		Ref:      opened.Installed.Ref,
 		Files:    filepath.Join(opened.Tree.Path, "files"),

@@ -46,6 +46,7 @@ func (c *command) withInstallation(do func(*install.Installation) error) error {
 	}
 	i, err := install.Open(dir, install.Options{
 		Transport: c.transport,
+		Helper:    c.helper(),
 		Now:       c.now,
 		Waiting:   func() { c.note("waiting for another larch to finish") },
 	})

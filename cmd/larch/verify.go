@@ -13,7 +13,7 @@ import (
 type verifiedDocument struct {
 	Findings []findingRow `json:"findings"` // that are left
 	Repaired int          `json:"repaired"`
-	Objects  int64        `json:"checked"` // objects in the store
+	Objects  int64        `json:"checked"`  // objects in the store
 	Measured int64        `json:"measured"` // of these, not read: the kernel answers for them
 }
 

@@ -1,6 +1,8 @@
 package deploytest
 
 import (
+	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 	"sync"
@@ -8,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/larch-project/larch/deploy"
 	"github.com/larch-project/larch/digest"
 	"github.com/larch-project/larch/internal/beneath"
 	"github.com/larch-project/larch/tree"
@@ -19,7 +22,28 @@ type Contents struct {
 	links int // how many names one file may get; 0: as many as the file system allows
 
 	mu    sync.Mutex
-	given map[string]int // names, where they are limited
+	given map[string]int         // names, where they are limited
+	trees map[string]deploy.Spec // by name
+}
+
+// show makes a tree the one of its name.
+func (c *Contents) show(spec deploy.Spec) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.trees == nil {
+		c.trees = map[string]deploy.Spec{}
+	}
+	c.trees[spec.Name] = spec
+}
+
+// Tree implements deploy.Content.
+func (c *Contents) Tree(name string) iter.Seq2[*tree.Entry, error] {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if spec, ok := c.trees[name]; ok {
+		return spec.Tree()
+	}
+	return func(yield func(*tree.Entry, error) bool) { yield(nil, fs.ErrNotExist) }
 }
 
 // path is where the content of this digest is.

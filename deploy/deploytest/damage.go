@@ -2,7 +2,6 @@ package deploytest
 
 import (
 	"errors"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -30,17 +29,12 @@ func (s suite) damage(t *testing.T) {
 	}
 	defer view.Close()
 	if s.backend.Probe(t.Context(), site).Verifies == deploy.Signed {
-		f, err := os.Open(filepath.Join(view.Path, "bin/program"))
-		if err == nil {
-			_, err = io.Copy(io.Discard, f)
-			f.Close()
-		}
-		if err == nil {
+		if _, err := read(t, view, "bin/program"); err == nil {
 			t.Error("damaged content was read without an error")
 		}
 		return
 	}
-	found := problems(t, view.Path, spec)
+	found := problems(t, view, spec)
 	if len(found) == 0 {
 		t.Log("the damage does not reach this form")
 	}

@@ -91,7 +91,7 @@ func (s suite) isThere(t *testing.T, site deploy.Site, spec deploy.Spec) {
 	t.Helper()
 	view := s.open(t, site, spec.Name)
 	defer view.Close()
-	same(t, view.Path, spec)
+	same(t, view, spec)
 }
 
 // isAbsent fails the test if there is anything of a deployment.
@@ -164,7 +164,7 @@ func (s suite) madeTwice(t *testing.T) {
 	if err := s.backend.Make(t.Context(), site, spec); err != nil {
 		t.Error(err)
 	}
-	same(t, view.Path, spec)
+	same(t, view, spec)
 	s.noLeftovers(t, site)
 }
 

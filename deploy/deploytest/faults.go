@@ -70,15 +70,21 @@ func (s suite) faultWhileMadeAnew(t *testing.T) {
 		if err := s.backend.Make(t.Context(), site, spec); !errors.Is(err, deploy.ErrInUse) {
 			t.Errorf("made anew while in use: error %v", err)
 		}
-		same(t, view.Path, old)
+		contents.show(old)
+		same(t, view, old)
+		contents.show(spec)
 		view.Close()
 		err := s.backend.Make(t.Context(), deploy.Site{Root: fail(site.Root), Content: site.Content}, spec)
 		if err != nil && !errors.Is(err, errFault) {
 			t.Error(err)
 		}
 		view = s.open(t, site, spec.Name)
-		if one, other := problems(t, view.Path, old), problems(t, view.Path, spec); len(other) > 0 && (err == nil || len(one) > 0) {
-			t.Errorf("neither the old tree nor the new one: error %v, %v", err, other)
+		if other, wrong := examine(t, view, spec); len(other) > 0 || wrong != nil {
+			contents.show(old)
+			if one, wrong := examine(t, view, old); err == nil || len(one) > 0 || wrong != nil {
+				t.Errorf("neither the old tree nor the new one: error %v, %v, %v", err, other, wrong)
+			}
+			contents.show(spec)
 		}
 		view.Close()
 		if err := s.backend.Make(t.Context(), site, spec); err != nil {

@@ -84,7 +84,7 @@ func (r *Release) Link(p, first tree.Path) *Release {
 	return r
 }
 
-// spec encodes the tree and stores the contents.
+// spec encodes the tree, stores the contents, and makes it the tree of its name.
 func (r *Release) spec(t testing.TB, name string, contents *Contents) deploy.Spec {
 	t.Helper()
 	for _, data := range r.contents {
@@ -101,10 +101,12 @@ func (r *Release) spec(t testing.TB, name string, contents *Contents) deploy.Spe
 	if err := enc.Close(); err != nil {
 		t.Fatal(err)
 	}
-	return deploy.Spec{
+	spec := deploy.Spec{
 		Name: name, Info: enc.Info(),
 		Tree: func() iter.Seq2[*tree.Entry, error] { return tree.Decode(bytes.NewReader(text.Bytes())) },
 	}
+	contents.show(spec)
+	return spec
 }
 
 // content gives n bytes that depend on seed.

@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/larch-project/larch/deploy"
-	"github.com/larch-project/larch/internal/beneath"
 	"github.com/larch-project/larch/tree"
 )
 
@@ -33,42 +32,21 @@ func cut(entries func() iter.Seq2[*tree.Entry, error], n int) func() iter.Seq2[*
 	}
 }
 
-// problems gives all that Compare finds in a folder.
-func problems(t *testing.T, dir string, spec deploy.Spec) (all []deploy.Difference) {
+// problems gives all that is different in a view from a tree.
+func problems(t *testing.T, view *deploy.View, spec deploy.Spec) []deploy.Difference {
 	t.Helper()
-	root, err := beneath.Open(dir)
+	found, err := examine(t, view, spec)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer root.Close()
-	for d, err := range deploy.Compare(t.Context(), root, spec.Tree(), nil) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, d)
-	}
-	return all
+	return found
 }
 
-// same fails the test unless the folder is the tree, by Compare and, so that its
-// mistakes are not the suite's, by what publishing the folder would find.
-func same(t *testing.T, dir string, spec deploy.Spec) {
+// same fails the test unless the view shows the tree.
+func same(t *testing.T, view *deploy.View, spec deploy.Spec) {
 	t.Helper()
-	for _, d := range problems(t, dir, spec) {
+	for _, d := range problems(t, view, spec) {
 		t.Errorf("%q %s", d.Path, d.Problem)
-	}
-	rules := tree.OSRules()
-	rules.KeepTimes = true
-	folder, err := tree.Folder(dir, rules)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer folder.Close()
-	for c, err := range tree.Diff(normal(spec.Tree()), normal(tree.Hash(t.Context(), folder, 2))) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Errorf("%q: %+v instead of %+v", c.Path(), c.New, c.Old)
 	}
 }
 

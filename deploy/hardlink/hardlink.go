@@ -3,8 +3,6 @@ package hardlink
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io/fs"
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
@@ -55,35 +53,18 @@ func tryLink(root *beneath.Dir) error {
 
 // Make implements deploy.Backend.
 func (b Backend) Make(ctx context.Context, site deploy.Site, spec deploy.Spec) error {
-	d := named(spec.Name)
-	if there, err := d.Exists(site.Root); err != nil {
-		return err
-	} else if there {
-		switch right, err := isRight(ctx, site, spec); {
-		case err != nil:
-			return fmt.Errorf("checking deployment %.12s: %w", spec.Name, err)
-		case right:
-			return d.Persist(site.Root)
-		}
-	}
-	if err := makeAside(ctx, site, spec); err != nil {
-		d.Abandon(site.Root)
-		return fmt.Errorf("making deployment %.12s: %w", spec.Name, err)
-	}
-	return nil
+	return named(spec.Name).Make(ctx, site.Root, deploy.Form{
+		Right: func(folder *beneath.Dir) (bool, error) { return isRight(ctx, site, spec, folder) },
+		Fill:  func(aside *beneath.Dir) error { return fill(ctx, site, spec, aside) },
+	})
 }
 
-// isRight tells whether the deployment that is there is the one to be made. A
-// file that is the store's own is as good as the store's.
-func isRight(ctx context.Context, site deploy.Site, spec deploy.Spec) (bool, error) {
-	hold, err := named(spec.Name).Hold(ctx, site.Root)
+// isRight compares what is there with the tree. A file that is the store's own is
+// as good as the store's.
+func isRight(ctx context.Context, site deploy.Site, spec deploy.Spec, folder *beneath.Dir) (bool, error) {
+	root, err := folder.OpenDir(treeName)
 	if err != nil {
-		return false, ignoreShape(err)
-	}
-	defer hold.Close()
-	root, err := site.Root.OpenDir(named(spec.Name).Folder() + "/" + treeName)
-	if err != nil {
-		return false, ignoreShape(err)
+		return false, err
 	}
 	defer root.Close()
 	same := func(e *tree.Entry, _ *beneath.Dir, _ string, have *unix.Stat_t) bool {
@@ -103,23 +84,7 @@ func isRight(ctx context.Context, site deploy.Site, spec deploy.Spec) (bool, err
 	return true, nil
 }
 
-// ignoreShape drops errors that say what is there is no deployment of ours.
-func ignoreShape(err error) error {
-	for _, shape := range []error{fs.ErrNotExist, unix.ENOTDIR, unix.ELOOP} {
-		if errors.Is(err, shape) {
-			return nil
-		}
-	}
-	return err
-}
-
-func makeAside(ctx context.Context, site deploy.Site, spec deploy.Spec) error {
-	d := named(spec.Name)
-	aside, err := d.Begin(site.Root)
-	if err != nil {
-		return err
-	}
-	defer aside.Close()
+func fill(ctx context.Context, site deploy.Site, spec deploy.Spec, aside *beneath.Dir) error {
 	if err := aside.Mkdir(treeName, 0o755); err != nil {
 		return err
 	}
@@ -127,13 +92,7 @@ func makeAside(ctx context.Context, site deploy.Site, spec deploy.Spec) error {
 	if err != nil {
 		return err
 	}
-	if err := deploy.Build(ctx, maker{site.Content}, root, spec.Tree()); err != nil {
-		return err
-	}
-	if err := aside.SyncFS(); err != nil { // the one barrier
-		return err
-	}
-	return d.Place(site.Root)
+	return deploy.Build(ctx, maker{site.Content}, root, spec.Tree())
 }
 
 // Open implements deploy.Backend.
@@ -147,9 +106,5 @@ func (Backend) Open(ctx context.Context, site deploy.Site, name string) (*deploy
 
 // Remove implements deploy.Backend.
 func (Backend) Remove(_ context.Context, site deploy.Site, name string) error {
-	err := named(name).Retire(site.Root, site.Root.RemoveAll)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
+	return named(name).Remove(site.Root)
 }

@@ -43,7 +43,7 @@ func newMachine(t testing.TB, contents ...[]byte) *machine {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { m.store.Close(); root.Close() })
-	m.site = deploy.Site{Root: root, Content: m.store.Contents()}
+	m.site = deploy.Site{Root: root, Content: m.store.Contents(nil)}
 	entries := []*tree.Entry{{Path: "/", Kind: tree.Directory, Mode: 0o755, Nlink: 1}}
 	b := m.store.NewBatch(t.Context())
 	defer b.Close()

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/larch-project/larch/install"
+)
+
+// helperName is a verb for larch itself.
+const helperName = "helper"
+
+// helper is install.Options.Helper: this program again. Its name is kept, for
+// people who look at the list of processes.
+func (c *command) helper() []string {
+	self, err := exec.LookPath(os.Args[0])
+	if err == nil {
+		self, err = filepath.Abs(self)
+	}
+	if err != nil {
+		if self, err = os.Executable(); err != nil {
+			return nil
+		}
+	}
+	return []string{self, helperName}
+}
+
+func (c *command) helperVerb() *cobra.Command {
+	return &cobra.Command{
+		Use:                "helper NAME [ARGS]",
+		Short:              "What larch does in processes of its own",
+		Hidden:             true,
+		DisableFlagParsing: true,
+		Args:               args(1, -1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			run := install.Helpers[args[0]]
+			if run == nil {
+				return usage(cmd, fmt.Errorf("there is no helper %q", args[0]))
+			}
+			return run(cmd.Context(), args[1:])
+		},
+	}
+}
+
+// enteredFlag says that the run is where its files are.
+const enteredFlag = "entered"
+
+// again runs this command line once more, where the application's files are.
+func (c *command) again(ctx context.Context, prepare func(*exec.Cmd) error) error {
+	helper := c.helper()
+	if helper == nil {
+		return fmt.Errorf("the program larch cannot be found again")
+	}
+	cmd := exec.CommandContext(ctx, helper[0], slices.Concat([]string{"--" + enteredFlag + "=true"}, c.args)...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = c.in, c.out, c.err
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	if err := prepare(cmd); err != nil {
+		return err
+	}
+	err := cmd.Run()
+	if cmd.ProcessState == nil {
+		return err
+	}
+	if c.exit = cmd.ProcessState.ExitCode(); c.exit < 0 {
+		c.exit = 128 + int(cmd.ProcessState.Sys().(syscall.WaitStatus).Signal())
+	}
+	return nil
+}

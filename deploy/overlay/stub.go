@@ -1,0 +1,252 @@
+package overlay
+
+import (
+	"cmp"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/larch-project/larch/deploy"
+	"github.com/larch-project/larch/digest"
+	"github.com/larch-project/larch/internal/beneath"
+	"github.com/larch-project/larch/internal/verity"
+	"github.com/larch-project/larch/tree"
+)
+
+const (
+	prefix   = "user.overlay." // of attributes that overlayfs reads with the option userxattr
+	metacopy = prefix + "metacopy"
+	redirect = prefix + "redirect"
+
+	objects = "objects" // the data-only layer, below the site's root
+)
+
+// external tells whether an entry's content is an object.
+func external(e *tree.Entry) bool { return e.Kind == tree.Regular && e.Size > tree.InlineMax }
+
+// stubs gives the tree of stubs: the same entries with the attributes that the stub
+// has. Entries are the caller's to keep.
+func stubs(content deploy.Content, entries iter.Seq2[*tree.Entry, error]) iter.Seq2[*tree.Entry, error] {
+	return func(yield func(*tree.Entry, error) bool) {
+		for e, err := range entries {
+			if err == nil {
+				e, err = stub(content, e)
+			}
+			if !yield(e, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+func stub(content deploy.Content, e *tree.Entry) (*tree.Entry, error) {
+	if !external(e) && len(e.Xattrs) == 0 {
+		return e, nil
+	}
+	made := *e
+	made.Xattrs = make([]tree.Xattr, 0, len(e.Xattrs)+2)
+	for _, x := range e.Xattrs {
+		if strings.HasPrefix(x.Name, prefix) { // rule R7 of spec/2-tree.md keeps them out
+			return nil, fmt.Errorf("%q: attribute %q is overlayfs's own", e.Path, x.Name)
+		}
+		made.Xattrs = append(made.Xattrs, x)
+	}
+	if external(e) {
+		name, err := content.Locate(e)
+		if err != nil {
+			return nil, fmt.Errorf("%q: %w", e.Path, err)
+		}
+		below, ok := strings.CutPrefix(name, objects+"/")
+		if !ok {
+			return nil, fmt.Errorf("%q: its content is in %q, not below %s", e.Path, name, objects)
+		}
+		made.Xattrs = append(made.Xattrs,
+			tree.Xattr{Name: metacopy, Value: metacopyValue(e.Digest)},
+			tree.Xattr{Name: redirect, Value: []byte("/" + below)})
+	}
+	slices.SortFunc(made.Xattrs, func(a, b tree.Xattr) int { return cmp.Compare(a.Name, b.Name) })
+	return &made, nil
+}
+
+// metacopyValue says that the content is elsewhere, and what it measures.
+//
+// Source: struct ovl_metacopy of Linux: version 0, its length, flags 0, SHA-256.
+func metacopyValue(d digest.Digest) []byte {
+	return append([]byte{0, 4 + digest.Size, 0, 1}, d[:]...)
+}
+
+// isStub is a deploy.Known: it tells whether a file is the stub of an entry that
+// stubs gave.
+func isStub(e *tree.Entry, dir *beneath.Dir, name string, _ *unix.Stat_t) bool {
+	if !external(e) {
+		return false
+	}
+	f, err := dir.Open(name)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	problems, err := deploy.Xattrs(e, f)
+	return err == nil && len(problems) == 0
+}
+
+// mostNoted bounds how many different stubs of one tree are remembered, to make
+// equal ones one file.
+const mostNoted = 1 << 16
+
+// maker implements deploy.Maker.
+type maker struct {
+	site     *beneath.Dir // its root
+	root     *beneath.Dir // of the tree of stubs
+	previous *beneath.Dir // another such tree; nil if there is none
+
+	unmeasured atomic.Bool // a content is not measured by the kernel
+
+	mu   sync.Mutex
+	made map[string]string // key to a path below root
+}
+
+// Again implements deploy.Maker: hardlinks of the tree are hardlinks of stubs.
+func (*maker) Again(*tree.Entry) bool { return false }
+
+// File implements deploy.Maker.
+func (m *maker) File(dir *beneath.Dir, e *tree.Entry, name string) error {
+	if !external(e) {
+		return m.create(dir, e, name)
+	}
+	if err := m.look(e); err != nil {
+		return err
+	}
+	if linked, err := m.link(dir, e, name); linked || err != nil {
+		return err
+	}
+	if err := m.create(dir, e, name); err != nil {
+		return err
+	}
+	m.note(e)
+	return nil
+}
+
+// look makes sure that the content is there, and finds out whether the kernel
+// answers for it.
+func (m *maker) look(e *tree.Entry) error {
+	at := slices.IndexFunc(e.Xattrs, func(x tree.Xattr) bool { return x.Name == redirect })
+	name := objects + string(e.Xattrs[at].Value)
+	switch st, err := m.site.Lstat(name); {
+	case err != nil:
+		return err
+	case st.Size != e.Size || st.Mode&unix.S_IFMT != unix.S_IFREG:
+		return &digest.MismatchError{Want: e.Digest, WantSize: e.Size, HaveSize: st.Size}
+	case m.unmeasured.Load():
+		return nil
+	}
+	f, err := m.site.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if have, err := verity.Measure(f); err != nil || have != e.Digest {
+		m.unmeasured.Store(true)
+	}
+	return nil
+}
+
+// link gives an equal stub, of this tree or the previous one, one more name.
+func (m *maker) link(dir *beneath.Dir, e *tree.Entry, name string) (bool, error) {
+	m.mu.Lock()
+	first, known := m.made[key(e)]
+	m.mu.Unlock()
+	from := m.root
+	if !known {
+		if first = string(e.Path[1:]); !m.has(e, first) {
+			return false, nil
+		}
+		from = m.previous
+	}
+	err := dir.Link(from, first, name)
+	if errors.Is(err, unix.EMLINK) {
+		return false, nil
+	}
+	if err == nil && !known {
+		m.note(e)
+	}
+	return err == nil, err
+}
+
+// has tells whether the previous tree has the very stub.
+func (m *maker) has(e *tree.Entry, name string) bool {
+	if m.previous == nil {
+		return false
+	}
+	st, err := m.previous.Lstat(name)
+	return err == nil && st.Mode == unix.S_IFREG|e.Mode&^0o222 && st.Size == e.Size &&
+		st.Mtim.Sec == e.Mtime.Sec && uint32(st.Mtim.Nsec) == e.Mtime.Nsec &&
+		(e.UID == 0 && e.GID == 0 || st.Uid == e.UID && st.Gid == e.GID) && isStub(e, m.previous, name, &st)
+}
+
+func (m *maker) note(e *tree.Entry) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.made) < mostNoted {
+		m.made[key(e)] = string(e.Path[1:])
+	}
+}
+
+// key is equal for entries whose stubs are.
+func key(e *tree.Entry) string {
+	b := make([]byte, 0, 128)
+	b = append(b, e.Digest[:]...)
+	for _, v := range []uint64{uint64(e.Mode), uint64(e.UID), uint64(e.GID), uint64(e.Mtime.Sec), uint64(e.Mtime.Nsec)} {
+		b = binary.AppendUvarint(b, v)
+	}
+	for _, x := range e.Xattrs {
+		b = binary.AppendUvarint(b, uint64(len(x.Name)))
+		b = append(b, x.Name...)
+		b = binary.AppendUvarint(b, uint64(len(x.Value)))
+		b = append(b, x.Value...)
+	}
+	return string(b)
+}
+
+// create makes a file of its own: a stub, or one whose content is in the tree.
+func (m *maker) create(dir *beneath.Dir, e *tree.Entry, name string) error {
+	f, err := dir.Create(name, 0o600)
+	if err != nil {
+		return err
+	}
+	if err = dir.Change("write", name); err == nil {
+		if external(e) {
+			err = f.Truncate(e.Size)
+		} else {
+			_, err = f.Write(e.Inline)
+		}
+	}
+	if err == nil {
+		err = deploy.Dress(f, e, e.Mode&^0o222)
+	}
+	if errors.Is(err, unix.EOPNOTSUPP) {
+		err = fmt.Errorf("%w: the file system has no user attributes: put the installation on another one, or use another backend", err)
+	}
+	return errors.Join(err, f.Close())
+}
+
+// smallest finds the smallest content of a tree, which is read after each mount.
+func smallest(entries iter.Seq2[*tree.Entry, error], found *tree.Entry) iter.Seq2[*tree.Entry, error] {
+	return func(yield func(*tree.Entry, error) bool) {
+		for e, err := range entries {
+			if err == nil && external(e) && (found.Path == "" || e.Size < found.Size) {
+				*found = *e
+			}
+			if !yield(e, err) {
+				return
+			}
+		}
+	}
+}
