@@ -40,7 +40,7 @@ bench: build
 
 bench-updates: build
 	@sh scripts/deps.sh --if-possible
-	$(GO) run ./internal/roadtest -markdown README.md
+	$(GO) run ./internal/roadtest -markdown docs/updates.md -summary README.md -svg docs/updates.svg
 
 fuzz:
 	@sh scripts/fuzz.sh $(FUZZTIME)

@@ -36,6 +36,7 @@ type options struct {
 	fresh         bool
 	direct        int
 	svg, markdown string
+	summary       string
 }
 
 func main() {
@@ -61,6 +62,7 @@ func parse(flags *flag.FlagSet, args []string) (o options, err error) {
 	flags.BoolVar(&o.fresh, "fresh", false, "measure peers again, whatever was measured before")
 	flags.IntVar(&o.direct, "direct", 6, "how many pairs to compare with a delta that leads there directly")
 	flags.StringVar(&o.svg, "svg", "docs/updates.svg", "file for the picture; empty: none")
+	flags.StringVar(&o.summary, "summary", "", "file for the first of the tables, which has them")
 	flags.StringVar(&o.markdown, "markdown", "", "file for the tables, between its markers <!-- roadtest --> and <!-- /roadtest --> if it has them")
 	only := flags.String("only", "", "families to measure, with commas (default: all)")
 	flags.Func("npm", "another family, as NAME=package@version,version,...; may be repeated", func(s string) error {
@@ -102,7 +104,7 @@ func (o *options) complete() (err error) {
 		}
 		o.data = filepath.Join(cache, "larch-roadtest")
 	}
-	for _, file := range []string{o.svg, o.markdown} {
+	for _, file := range []string{o.svg, o.markdown, o.summary} {
 		if _, err := os.Stat(filepath.Dir(file)); err != nil {
 			return err
 		}
@@ -140,6 +142,11 @@ func run(ctx context.Context, o options, w io.Writer) error {
 	}
 	if o.markdown != "" {
 		if err := writeBetween(o.markdown, text); err != nil {
+			return err
+		}
+	}
+	if o.summary != "" {
+		if err := writeBetween(o.summary, summary(results)); err != nil {
 			return err
 		}
 	}
