@@ -4,6 +4,7 @@
 #   make demo       do the main job on real input, and say what was done
 #   make test       build, and pass every test
 #   make test-long  the slow suites too
+#   make test-vm    the tests that need other kernels, in virtual machines (Debian, as root)
 #   make bench      measure against the peers' real tools
 #   make bench-updates   the same for updates, over all pairs of versions of real applications
 #   make fuzz       fuzz every decoder for a while (FUZZTIME=30s each)
@@ -19,7 +20,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 export CGO_ENABLED = 0
 export GOFLAGS += -trimpath
 
-.PHONY: build demo test test-long bench bench-updates fuzz lint deps install clean
+.PHONY: build demo test test-long test-vm bench bench-updates fuzz lint deps install clean
 
 build:
 	$(GO) build -ldflags '-s -w -X main.version=$(VERSION)' -o bin/larch ./cmd/larch
@@ -33,6 +34,9 @@ test: build lint
 
 test-long: test
 	LARCH_TEST_LONG=1 $(GO) test -timeout 25m ./...
+
+test-vm:
+	$(GO) run ./internal/vm test ./internal/verity ./store ./deploy/...
 
 bench: build
 	@sh scripts/deps.sh --if-possible
