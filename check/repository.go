@@ -150,6 +150,9 @@ func (c *repositoryCheck) release(ctx context.Context, d digest.Digest, rel *rel
 		}
 		whole = err == nil
 		c.trees[rel.Tree.Digest] = whole
+		if whole {
+			c.spans(rel, affects)
+		}
 	}
 	ix, err := c.repo.Index(d, rel.Tree)
 	if err != nil {
@@ -171,6 +174,14 @@ func (c *repositoryCheck) release(ctx context.Context, d digest.Digest, rel *rel
 		return nil
 	}
 	return c.contents(ctx, d, rel, ix, affects)
+}
+
+// spans checks what is published for programs that start before they are whole.
+func (c *repositoryCheck) spans(rel *release.Release, affects []string) {
+	info := rel.Tree.Info()
+	if err := c.repo.CheckSpans(info, c.repo.Tree(info)); err != nil {
+		c.find(repo.SpansName(info.Digest), affects, "remove the file: machines then fetch large files whole", err)
+	}
 }
 
 // tree checks the text of a tree against all that its release says of it.

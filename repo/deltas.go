@@ -42,16 +42,6 @@ type DeltaOptions struct {
 // ErrUnknownRelease is matched when a repository has no release of a version.
 var ErrUnknownRelease = errors.New("no such release")
 
-// Find gives the release of a version of the line that starts with head; "" is the
-// newest.
-func (r *Repository) Find(ctx context.Context, head digest.Digest, version string) (*Logged, error) {
-	log, err := r.Log(ctx, head, 0)
-	if err != nil {
-		return nil, err
-	}
-	return findVersion(log, version)
-}
-
 func findVersion(log []Logged, version string) (*Logged, error) {
 	at := slices.IndexFunc(log, func(l Logged) bool { return version == "" || l.Release.Version == version })
 	if at < 0 {

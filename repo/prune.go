@@ -161,6 +161,7 @@ func (r *Repository) needed(ctx context.Context, head *trust.Repository, keep in
 func (r *Repository) need(ctx context.Context, l Logged, needed map[string]bool, read map[Place]struct{}) error {
 	needed[ReleaseName(l.Digest)] = true
 	needed[TreeName(l.Release.Tree.Digest)] = true
+	needed[SpansName(l.Release.Tree.Digest)] = true
 	needed[IndexName(l.Digest)] = true
 	ix, err := r.Index(l.Digest, l.Release.Tree)
 	if err != nil {

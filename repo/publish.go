@@ -163,6 +163,7 @@ type publication struct {
 	metadata string
 	catalog  *catalog
 	packer   *packer
+	spans    spansWriter
 
 	seen    map[digest.Digest]struct{} // distinct contents of this tree
 	added   map[digest.Digest]Location // those that are new to the repository
@@ -202,6 +203,8 @@ func (p *publication) writeTree(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	p.spans.dir = p.repo.dir
+	defer p.spans.close()
 	encoder := tree.NewEncoder(text)
 	reader := &reader{source: p.source}
 	for item, err := range pipeline.Ordered(ctx, runtime.GOMAXPROCS(0)+1, p.source.Entries(ctx), reader.read) {
@@ -219,10 +222,15 @@ func (p *publication) writeTree(ctx context.Context) error {
 		}
 		item.release()
 	}
-	if err := errors.Join(encoder.Close(), text.Close()); err != nil {
+	if err := errors.Join(encoder.Close(), text.Close(), p.spans.finish()); err != nil {
 		return err
 	}
 	p.info = encoder.Info()
+	if p.spans.file != nil {
+		if err := p.name(p.spans.file, SpansName(p.info.Digest)); err != nil {
+			return err
+		}
+	}
 	return p.name(f, TreeName(p.info.Digest))
 }
 
@@ -269,6 +277,11 @@ func (p *publication) add(ctx context.Context, item *item) error {
 		return nil
 	}
 	p.seen[e.Digest] = struct{}{}
+	if HasSpans(e.Size) {
+		if err := p.spans.add(item.spans); err != nil {
+			return err
+		}
+	}
 	at, known := p.catalog.find(e.Digest)
 	if !known {
 		var err error
@@ -448,6 +461,7 @@ func (r *Repository) syncFolder(folder string) error {
 // large to be kept.
 type item struct {
 	entry  *tree.Entry
+	spans  *digest.Spans // of content that has them
 	data   []byte
 	buffer *[]byte // that data is in
 }
@@ -492,7 +506,7 @@ func (r *reader) read(ctx context.Context, e *tree.Entry) (*item, error) {
 		return nil, err
 	}
 	if e.Size > keepSize {
-		err = nameLarge(e, content)
+		err = i.nameLarge(content)
 	} else {
 		err = i.keep(content)
 	}
@@ -511,6 +525,10 @@ func (i *item) keep(content io.Reader) error {
 		var more int
 		var one [1]byte
 		if more, err = content.Read(one[:]); more == 0 && err == io.EOF {
+			if HasSpans(e.Size) {
+				e.Digest, i.spans, err = digest.SumSpans(bytes.NewReader(i.data))
+				return err
+			}
 			e.Digest = digest.Of(i.data)
 			if e.Size > 0 && e.Size <= tree.InlineMax {
 				e.Inline = bytes.Clone(i.data)
@@ -526,11 +544,11 @@ func (i *item) keep(content io.Reader) error {
 }
 
 // nameLarge names a content without keeping it.
-func nameLarge(e *tree.Entry, content io.Reader) error {
-	d, n, err := digest.Sum(content)
-	if err == nil && n != e.Size {
-		err = &tree.ChangedError{Path: e.Path, Err: fmt.Errorf("it had %d bytes, then %d", e.Size, n)}
+func (i *item) nameLarge(content io.Reader) (err error) {
+	e := i.entry
+	e.Digest, i.spans, err = digest.SumSpans(content)
+	if err == nil && i.spans.Size() != e.Size {
+		err = &tree.ChangedError{Path: e.Path, Err: fmt.Errorf("it had %d bytes, then %d", e.Size, i.spans.Size())}
 	}
-	e.Digest = d
 	return err
 }

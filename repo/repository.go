@@ -32,7 +32,7 @@ var (
 )
 
 // folders are what a repository has besides files at its top and trust/.
-var folders = []string{"releases", "trees", "packs", "index"}
+var folders = []string{"releases", "trees", "packs", "index", spansFolder}
 
 // Repository is a published folder as its publisher sees it.
 type Repository struct {
