@@ -106,5 +106,5 @@ func (Backend) Open(ctx context.Context, site deploy.Site, name string) (*deploy
 
 // Remove implements deploy.Backend.
 func (Backend) Remove(_ context.Context, site deploy.Site, name string) error {
-	return named(name).Remove(site.Root)
+	return named(name).Remove(site.Root, nil)
 }

@@ -177,7 +177,7 @@ func TestDoubtedContent(t *testing.T) {
 	m.isRight(t)
 	name := filepath.Join(m.dir, o.Name())
 	wrong := bytes.ToUpper(some)
-	if err := errors.Join(os.Chmod(name, 0o644), os.WriteFile(name, wrong, 0), os.Chmod(name, 0o444)); err != nil {
+	if err := errors.Join(os.Remove(name), os.WriteFile(name, wrong, 0o444)); err != nil {
 		t.Fatal(err)
 	}
 	m.store.Doubt(o)
