@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 
+	"github.com/larch-project/larch/digest"
 	"github.com/larch-project/larch/internal/beneath"
 	"github.com/larch-project/larch/tree"
 )
@@ -61,6 +62,9 @@ type Content interface {
 	Locate(e *tree.Entry) (string, error)
 	// Tree gives the entries of the release of this name, as it was signed.
 	Tree(name string) iter.Seq2[*tree.Entry, error]
+	// Image gives the digest of the release's composefs image, as it was signed; zero if
+	// the release does not say.
+	Image(name string) (digest.Digest, error)
 }
 
 // Spec is what to make.

@@ -17,6 +17,9 @@ type Form struct {
 	// be made, as cheaply as the form allows. It is held meanwhile. Errors that say
 	// that it has another shape count as no.
 	Right func(folder *beneath.Dir) (bool, error)
+	// Leave, unless nil, undoes what Open did to the one that is there, before another
+	// takes its place. Nobody holds it.
+	Leave func() error
 	// Fill makes it in an empty folder. It need not make anything durable.
 	Fill func(aside *beneath.Dir) error
 }
@@ -79,5 +82,5 @@ func (d Deployment) makeAside(root *beneath.Dir, form Form) error {
 	if err := aside.SyncFS(); err != nil { // the one barrier
 		return err
 	}
-	return d.Place(root)
+	return d.Place(root, form.Leave)
 }

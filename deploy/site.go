@@ -163,11 +163,12 @@ func (d Deployment) Begin(root *beneath.Dir) (*beneath.Dir, error) {
 
 // Place moves what was made since Begin into place, in one step, and makes that
 // durable; all of it must be durable already. A deployment that is there already
-// is exchanged for it and removed: ErrInUse if it is held.
-func (d Deployment) Place(root *beneath.Dir) error {
+// is exchanged for it and removed: ErrInUse if it is held. leave, which may be nil,
+// is called before, when nobody holds it any more, to undo what Open did.
+func (d Deployment) Place(root *beneath.Dir, leave func() error) error {
 	err := root.RenameNoReplace(d.aside(), d.Folder()) // the commit point
 	if errors.Is(err, fs.ErrExist) {
-		err = d.exchange(root)
+		err = d.exchange(root, leave)
 	}
 	if err != nil {
 		return err
@@ -186,12 +187,17 @@ func (d Deployment) Persist(root *beneath.Dir) error {
 	return deployments.Sync()
 }
 
-func (d Deployment) exchange(root *beneath.Dir) error {
+func (d Deployment) exchange(root *beneath.Dir, leave func() error) error {
 	claimed, err := d.claim(root)
 	if err != nil {
 		return err
 	}
 	defer claimed.Close()
+	if leave != nil {
+		if err := leave(); err != nil {
+			return err
+		}
+	}
 	if err := root.Exchange(d.aside(), d.Folder()); err != nil { // the commit point
 		return err
 	}
@@ -204,13 +210,19 @@ func (d Deployment) Abandon(root *beneath.Dir) { root.RemoveAll(d.aside()) }
 
 // Retire takes the deployment away in one step, and calls delete with the path,
 // below the site's root, of what was its folder. ErrInUse while it is held;
-// fs.ErrNotExist if there is none.
-func (d Deployment) Retire(root *beneath.Dir, delete func(name string) error) error {
+// fs.ErrNotExist if there is none. leave, which may be nil, is called before, when
+// nobody holds it any more, to undo what Open did.
+func (d Deployment) Retire(root *beneath.Dir, leave func() error, delete func(name string) error) error {
 	claimed, err := d.claim(root)
 	if err != nil {
 		return err
 	}
 	defer claimed.Close()
+	if leave != nil {
+		if err := leave(); err != nil {
+			return err
+		}
+	}
 	trash := path.Join(scratch, "trash-"+rand.Text())
 	if err := root.MkdirAll(scratch, 0o755); err != nil {
 		return err
@@ -221,10 +233,10 @@ func (d Deployment) Retire(root *beneath.Dir, delete func(name string) error) er
 	return delete(trash)
 }
 
-// Remove retires a deployment that is no more than its folder, and deletes it. No
-// error if there is none.
-func (d Deployment) Remove(root *beneath.Dir) error {
-	err := d.Retire(root, root.RemoveAll)
+// Remove retires a deployment that is no more than its folder once leave, which may
+// be nil, was called, and deletes it. No error if there is none.
+func (d Deployment) Remove(root *beneath.Dir, leave func() error) error {
+	err := d.Retire(root, leave, root.RemoveAll)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

@@ -122,19 +122,36 @@ func (i *Installation) document(d digest.Digest) (*release.Release, error) {
 	return release.Decode(data)
 }
 
-// tree gives the entries of an installed release, whose name is its digest.
-func (i *Installation) tree(name string) iter.Seq2[*tree.Entry, error] {
+// releases implements store.Releases for those that are here, whose names are their
+// digests.
+type releases struct{ inst *Installation }
+
+func (r releases) find(name string) (*release.Release, error) {
 	d, err := digest.Parse(name)
-	var rel *release.Release
-	if err == nil {
-		rel, err = i.document(d)
+	if err != nil {
+		return nil, err
 	}
+	return r.inst.document(d)
+}
+
+// Tree implements store.Releases.
+func (r releases) Tree(name string) iter.Seq2[*tree.Entry, error] {
+	rel, err := r.find(name)
 	if err != nil {
 		return func(yield func(*tree.Entry, error) bool) {
-			yield(nil, fmt.Errorf("tree of release %.12s: %w", name, err))
+			yield(nil, fmt.Errorf("release %.12s: %w", name, err))
 		}
 	}
-	return i.store.Tree(rel.Tree.Digest, rel.Tree.Size)
+	return r.inst.store.Tree(rel.Tree.Digest, rel.Tree.Size)
+}
+
+// Image implements store.Releases.
+func (r releases) Image(name string) (digest.Digest, error) {
+	rel, err := r.find(name)
+	if err != nil {
+		return digest.Digest{}, err
+	}
+	return rel.Image, nil
 }
 
 // local is document, and fs.ErrNotExist for one that is here and damaged too, so

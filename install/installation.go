@@ -169,7 +169,7 @@ func (i *Installation) Close() error { return errors.Join(i.store.Close(), i.roo
 func (i *Installation) Path() string { return i.root.Path() }
 
 func (i *Installation) site() deploy.Site {
-	return deploy.Site{Root: i.root, Content: i.store.Contents(i.tree)}
+	return deploy.Site{Root: i.root, Content: i.store.Contents(releases{i})}
 }
 
 // hold takes the installation for a change, after whoever has it, and sweeps what

@@ -42,6 +42,7 @@ var ErrFormat = errors.New("not a release document")
 // Release is what one version of a ref is.
 type Release struct {
 	Annotations map[string]string `json:"annotations"` // for people and shops: title, summary, homepage, license
+	Image       digest.Digest     `json:"composefs"`   // of the tree's composefs image; zero if it cannot have one
 	Created     time.Time         `json:"created"`     // UTC, whole seconds
 	Message     string            `json:"message"`     // what changed
 	Metadata    string            `json:"metadata"`    // text of the tree's /metadata; "" if it has none

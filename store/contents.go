@@ -4,6 +4,7 @@ import (
 	"iter"
 	"os"
 
+	"github.com/larch-project/larch/digest"
 	"github.com/larch-project/larch/internal/beneath"
 	"github.com/larch-project/larch/tree"
 )
@@ -11,18 +12,20 @@ import (
 // Contents gives the contents of a tree's entries to a deployment's backend: it
 // is what package deploy asks for.
 type Contents struct {
-	s    *Store
-	tree func(name string) iter.Seq2[*tree.Entry, error]
+	s *Store
+	Releases
 }
 
-// Contents gives the store's objects by entries of trees, and trees by the names of
-// releases, which the caller knows: it finds the one that was signed.
-func (s *Store) Contents(tree func(name string) iter.Seq2[*tree.Entry, error]) Contents {
-	return Contents{s, tree}
+// Releases finds what was signed by the names of releases.
+type Releases interface {
+	// Tree gives the entries of the release of this name.
+	Tree(name string) iter.Seq2[*tree.Entry, error]
+	// Image gives the digest of its composefs image; zero if it does not say.
+	Image(name string) (digest.Digest, error)
 }
 
-// Tree gives the entries of the release of this name.
-func (c Contents) Tree(name string) iter.Seq2[*tree.Entry, error] { return c.tree(name) }
+// Contents gives the store's objects by entries of trees.
+func (s *Store) Contents(releases Releases) Contents { return Contents{s, releases} }
 
 // Open opens the content of a regular file of more than tree.InlineMax bytes.
 func (c Contents) Open(e *tree.Entry) (*os.File, error) { return c.s.Open(ObjectOf(e)) }

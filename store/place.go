@@ -11,6 +11,7 @@ import (
 
 	"github.com/larch-project/larch/digest"
 	"github.com/larch-project/larch/internal/beneath"
+	"github.com/larch-project/larch/internal/inode"
 	"github.com/larch-project/larch/internal/verity"
 )
 
@@ -110,7 +111,7 @@ func (s *Store) seal(w *whole) error {
 	if have != w.object.Digest {
 		return &digest.MismatchError{Want: w.object.Digest, Have: have, WantSize: w.object.Size, HaveSize: w.object.Size}
 	}
-	return nil
+	return inode.SetTime(sealed, 0, 0) // enabling it counts as a change to ext4
 }
 
 // link gives a file its name: fs.ErrExist if it is taken.

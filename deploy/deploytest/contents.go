@@ -1,6 +1,7 @@
 package deploytest
 
 import (
+	"errors"
 	"io/fs"
 	"iter"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"github.com/larch-project/larch/deploy"
 	"github.com/larch-project/larch/digest"
 	"github.com/larch-project/larch/internal/beneath"
+	"github.com/larch-project/larch/internal/verity"
 	"github.com/larch-project/larch/tree"
 )
 
@@ -35,6 +37,9 @@ func (c *Contents) show(spec deploy.Spec) {
 	}
 	c.trees[spec.Name] = spec
 }
+
+// Image implements deploy.Content: releases do not say.
+func (*Contents) Image(string) (digest.Digest, error) { return digest.Digest{}, nil }
 
 // Tree implements deploy.Content.
 func (c *Contents) Tree(name string) iter.Seq2[*tree.Entry, error] {
@@ -70,7 +75,21 @@ func (c *Contents) put(t testing.TB, data []byte) {
 		if err := os.WriteFile(name, data, 0o600); err != nil {
 			t.Fatal(err)
 		}
+		enable(t, name)
 		seal(t, name, executable)
+	}
+}
+
+// enable has the kernel answer for a file, where it can, as a store does.
+func enable(t testing.TB, name string) {
+	t.Helper()
+	f, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := verity.EnableSealed(f); err != nil && !errors.Is(err, verity.ErrUnsupported) {
+		t.Fatal(err)
 	}
 }
 

@@ -63,7 +63,19 @@ func (s suite) site(t *testing.T) (deploy.Site, *Contents) {
 	}
 	t.Cleanup(func() { root.Close() })
 	contents := &Contents{root: root}
+	t.Cleanup(func() { s.clear(t, deploy.Site{Root: root, Content: contents}) })
 	return deploy.Site{Root: root, Content: contents}, contents
+}
+
+// clear removes what is left, mounts among it, before the folder is deleted.
+func (s suite) clear(t *testing.T, site deploy.Site) {
+	list, err := deploy.List(site.Root)
+	for _, d := range list {
+		err = errors.Join(err, s.backend.Remove(context.Background(), site, d.Name))
+	}
+	if err != nil {
+		t.Error(err)
+	}
 }
 
 // made makes a deployment of a release on a new site.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/larch-project/larch/digest"
 	"github.com/larch-project/larch/internal/beneath"
+	"github.com/larch-project/larch/internal/mount"
 )
 
 // Enter mounts what its arguments say, which prepare has written, reads one file of
@@ -27,12 +28,11 @@ func Enter(args []string) error {
 	if at < 1 {
 		return errors.New("nothing to mount")
 	}
-	// Nothing that happens here is to be seen elsewhere.
-	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		return fmt.Errorf("mount namespace: %w", err)
+	if err := mount.Private(); err != nil {
+		return err
 	}
 	for _, text := range args[:at] {
-		var m mount
+		var m order
 		if err := json.Unmarshal([]byte(text), &m); err != nil {
 			return fmt.Errorf("what to mount: %w", err)
 		}
@@ -51,7 +51,7 @@ func Enter(args []string) error {
 }
 
 // enter mounts one deployment.
-func (m *mount) enter() error {
+func (m *order) enter() error {
 	root, err := beneath.Open(m.Root)
 	if err != nil {
 		return err
@@ -66,92 +66,43 @@ func (m *mount) enter() error {
 	if err != nil {
 		return err
 	}
-	defer unix.Close(made)
-	if err := unix.MoveMount(made, "", int(at.File().Fd()), "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH); err != nil {
-		return fmt.Errorf("attaching: %w", err)
+	defer made.Close()
+	if err := mount.Attach(made, at.File()); err != nil {
+		return err
 	}
 	return m.try(root)
 }
 
 // make gives a mount of the tree that is attached nowhere yet.
-func (m *mount) make(root *beneath.Dir) (int, error) {
+func (m *order) make(root *beneath.Dir) (*os.File, error) {
 	stubs, err := root.OpenDir(path.Join(m.Folder, treeName))
 	if err != nil {
-		return -1, err
+		return nil, err
 	}
 	defer stubs.Close()
 	st, err := stubs.Lstat(".")
 	if err != nil {
-		return -1, err
+		return nil, err
 	}
 	if uint64(st.Dev) != m.Device || st.Ino != m.Inode {
-		return -1, fmt.Errorf("%w: another folder is in the place of the stubs", digest.ErrMismatch)
+		return nil, fmt.Errorf("%w: another folder is in the place of the stubs", digest.ErrMismatch)
 	}
 	contents, err := root.OpenDir(objects)
 	if errors.Is(err, os.ErrNotExist) { // all contents stand in the tree
 		contents, err = root.OpenDir(path.Join(m.Folder, mountName)) // any empty folder
 	}
 	if err != nil {
-		return -1, err
+		return nil, err
 	}
 	defer contents.Close()
-	return overlayOf(stubs, contents, m.Verity)
-}
-
-// overlayOf mounts stubs over a data-only layer.
-func overlayOf(stubs, contents *beneath.Dir, verity bool) (int, error) {
-	fs, err := unix.Fsopen("overlay", unix.FSOPEN_CLOEXEC)
-	if err != nil {
-		return -1, fmt.Errorf("fsopen: %w", err)
-	}
-	defer unix.Close(fs)
-	steps := []func() error{
-		func() error { return unix.FsconfigSetString(fs, "source", "larch") },
-		func() error { return unix.FsconfigSetFlag(fs, "userxattr") },
-		func() error { return unix.FsconfigSetFd(fs, "lowerdir+", int(stubs.File().Fd())) },
-		func() error { return unix.FsconfigSetFd(fs, "datadir+", int(contents.File().Fd())) },
-		func() error {
-			if !verity {
-				return nil
-			}
-			return unix.FsconfigSetString(fs, "verity", "require")
-		},
-		func() error { return unix.FsconfigCreate(fs) },
-	}
-	for _, step := range steps {
-		if err := step(); err != nil {
-			return -1, fmt.Errorf("overlayfs: %w%s", err, kernelWords(fs))
-		}
-	}
-	made, err := unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, unix.MOUNT_ATTR_RDONLY|unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV)
-	if err != nil {
-		return -1, fmt.Errorf("fsmount: %w%s", err, kernelWords(fs))
-	}
-	return made, nil
-}
-
-// kernelWords is what the kernel says of a file system that could not be mounted.
-//
-// Source: fsopen(2), "Message retrieval interface".
-func kernelWords(fs int) string {
-	var words []string
-	buf := make([]byte, 4096)
-	for range 16 {
-		n, err := unix.Read(fs, buf)
-		if err != nil || n == 0 {
-			break
-		}
-		words = append(words, strings.TrimSpace(strings.TrimPrefix(string(buf[:n]), "e ")))
-	}
-	if len(words) == 0 {
-		return ""
-	}
-	return ": " + strings.Join(words, "; ")
+	return mount.Overlay{
+		Source: "larch", Names: stubs.File(), Contents: []*os.File{contents.File()}, User: true, Verity: m.Verity,
+	}.Mount()
 }
 
 // try reads the sample through the mount: some kernels mount what they then show as
 // zeros, or not at all.
-func (m *mount) try(root *beneath.Dir) error {
+func (m *order) try(root *beneath.Dir) error {
 	if m.Sample == "" {
 		return nil
 	}

@@ -78,7 +78,7 @@ func fillTree(ctx context.Context, site deploy.Site, spec deploy.Spec, aside *be
 		return false, err
 	}
 	defer made.Close()
-	m := &maker{site: site.Root, root: made, made: map[string]string{}}
+	m := &maker{look: &deploy.Look{Site: site}, root: made, made: map[string]string{}}
 	if spec.Previous != "" {
 		previous, err := site.Root.OpenDir(named(spec.Previous).Folder() + "/" + treeName)
 		if err == nil {
@@ -91,7 +91,7 @@ func fillTree(ctx context.Context, site deploy.Site, spec deploy.Spec, aside *be
 		return false, err
 	}
 	err = deploy.Build(ctx, m, root, stubs(site.Content, spec.Tree()))
-	return !m.unmeasured.Load(), err
+	return m.look.Measured(), err
 }
 
 func isRight(ctx context.Context, site deploy.Site, spec deploy.Spec, folder *beneath.Dir) (bool, error) {
@@ -196,5 +196,5 @@ func isMounted(root *beneath.Dir, folder string) (bool, error) {
 
 // Remove implements deploy.Backend.
 func (Backend) Remove(_ context.Context, site deploy.Site, name string) error {
-	return named(name).Remove(site.Root)
+	return named(name).Remove(site.Root, nil)
 }

@@ -20,8 +20,8 @@ import (
 // separator stands between what is to be mounted and the program that is to run.
 const separator = "--"
 
-// mount is one deployment that Enter mounts.
-type mount struct {
+// order is one deployment that Enter mounts.
+type order struct {
 	Root   string `json:"root"`   // of the site: an absolute path
 	Folder string `json:"folder"` // of the deployment, below it
 	Verity bool   `json:"verity"` // refuse contents that the kernel does not answer for
@@ -67,7 +67,7 @@ func (b Backend) prepare(ctx context.Context, site deploy.Site, name string, cmd
 
 // examine finds out what to mount; stubs that are not those of the tree are a
 // digest.ErrMismatch.
-func examine(ctx context.Context, site deploy.Site, name string) (*mount, error) {
+func examine(ctx context.Context, site deploy.Site, name string) (*order, error) {
 	folder, err := site.Root.OpenDir(named(name).Folder())
 	if err != nil {
 		return nil, err
@@ -88,7 +88,7 @@ func examine(ctx context.Context, site deploy.Site, name string) (*mount, error)
 	if err != nil {
 		return nil, err
 	}
-	return &mount{
+	return &order{
 		Root: site.Root.Path(), Folder: named(name).Folder(), Verity: n.Verity,
 		Device: uint64(st.Dev), Inode: st.Ino,
 		Sample: string(sample.Path), Digest: sample.Digest, Size: sample.Size,

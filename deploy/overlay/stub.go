@@ -9,14 +9,12 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/larch-project/larch/deploy"
 	"github.com/larch-project/larch/digest"
 	"github.com/larch-project/larch/internal/beneath"
-	"github.com/larch-project/larch/internal/verity"
 	"github.com/larch-project/larch/tree"
 )
 
@@ -103,11 +101,9 @@ const mostNoted = 1 << 16
 
 // maker implements deploy.Maker.
 type maker struct {
-	site     *beneath.Dir // its root
+	look     *deploy.Look
 	root     *beneath.Dir // of the tree of stubs
 	previous *beneath.Dir // another such tree; nil if there is none
-
-	unmeasured atomic.Bool // a content is not measured by the kernel
 
 	mu   sync.Mutex
 	made map[string]string // key to a path below root
@@ -121,7 +117,7 @@ func (m *maker) File(dir *beneath.Dir, e *tree.Entry, name string) error {
 	if !external(e) {
 		return m.create(dir, e, name)
 	}
-	if err := m.look(e); err != nil {
+	if _, err := m.look.At(e); err != nil {
 		return err
 	}
 	if linked, err := m.link(dir, e, name); linked || err != nil {
@@ -131,30 +127,6 @@ func (m *maker) File(dir *beneath.Dir, e *tree.Entry, name string) error {
 		return err
 	}
 	m.note(e)
-	return nil
-}
-
-// look makes sure that the content is there, and finds out whether the kernel
-// answers for it.
-func (m *maker) look(e *tree.Entry) error {
-	at := slices.IndexFunc(e.Xattrs, func(x tree.Xattr) bool { return x.Name == redirect })
-	name := objects + string(e.Xattrs[at].Value)
-	switch st, err := m.site.Lstat(name); {
-	case err != nil:
-		return err
-	case st.Size != e.Size || st.Mode&unix.S_IFMT != unix.S_IFREG:
-		return &digest.MismatchError{Want: e.Digest, WantSize: e.Size, HaveSize: st.Size}
-	case m.unmeasured.Load():
-		return nil
-	}
-	f, err := m.site.Open(name)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if have, err := verity.Measure(f); err != nil || have != e.Digest {
-		m.unmeasured.Store(true)
-	}
 	return nil
 }
 

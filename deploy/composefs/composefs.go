@@ -1,0 +1,198 @@
+package composefs
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/larch-project/larch/deploy"
+	"github.com/larch-project/larch/digest"
+	"github.com/larch-project/larch/internal/beneath"
+	"github.com/larch-project/larch/tree"
+)
+
+// What a deployment's folder holds.
+const (
+	imageName = "image"
+	linksName = "run"   // contents with the run bit, as the image names them
+	mountName = "mount" // where the tree is seen
+	belowName = "below" // an empty folder that older kernels need on the way
+	noteName  = "note"
+
+	objects = "objects" // of the site
+
+	maxNote = 64 << 10 // bytes
+)
+
+// Backend implements deploy.Backend. The zero value is ready for use.
+type Backend struct{}
+
+// Name implements deploy.Backend.
+func (Backend) Name() string { return "composefs" }
+
+func named(name string) deploy.Deployment { return deploy.Deployment{Name: name, Backend: "composefs"} }
+
+// note is what a deployment remembers.
+type note struct {
+	Image  digest.Digest `json:"image"`
+	Size   int64         `json:"size"`   // of the image, bytes
+	Verity bool          `json:"verity"` // the kernel answers for all contents
+
+	// Sample is a file that is read after each mount; "" if all contents stand in the
+	// image.
+	Sample     string        `json:"sample"`
+	Digest     digest.Digest `json:"digest"`
+	SampleSize int64         `json:"sample_size"`
+}
+
+// Make implements deploy.Backend.
+func (b Backend) Make(ctx context.Context, site deploy.Site, spec deploy.Spec) error {
+	return named(spec.Name).Make(ctx, site.Root, deploy.Form{
+		Right: func(folder *beneath.Dir) (bool, error) { return isRight(ctx, site, spec, folder) },
+		Leave: func() error { return leave(site, spec.Name) },
+		Fill:  func(aside *beneath.Dir) error { return fill(ctx, site, spec, aside) },
+	})
+}
+
+func fill(ctx context.Context, site deploy.Site, spec deploy.Spec, aside *beneath.Dir) error {
+	for _, name := range []string{mountName, belowName, linksName} {
+		if err := aside.Mkdir(name, 0o755); err != nil {
+			return err
+		}
+	}
+	links, err := aside.OpenDir(linksName)
+	if err != nil {
+		return err
+	}
+	defer links.Close()
+	w := &maker{look: &deploy.Look{Site: site}, links: links}
+	made, err := w.image(ctx, spec.Tree(), aside)
+	if err != nil {
+		return err
+	}
+	stated, err := site.Content.Image(spec.Name)
+	if err != nil {
+		return err
+	}
+	if !stated.IsZero() && made.Image != stated {
+		return fmt.Errorf("composefs image: %w", &digest.MismatchError{Want: stated, Have: made.Image, WantSize: made.Size, HaveSize: made.Size})
+	}
+	made.Verity = w.look.Measured()
+	return writeNote(aside, made)
+}
+
+func writeNote(aside *beneath.Dir, n note) error {
+	data, err := json.Marshal(n)
+	if err != nil {
+		return err
+	}
+	f, err := aside.Create(noteName, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	return errors.Join(err, f.Chmod(0o644), f.Close())
+}
+
+// readNote reads a deployment's note; one that is damaged is fs.ErrNotExist.
+func readNote(folder *beneath.Dir) (n note, err error) {
+	data, err := folder.ReadFile(noteName, maxNote)
+	if err == nil && json.Unmarshal(data, &n) != nil {
+		err = &fs.PathError{Op: "read", Path: noteName, Err: fs.ErrNotExist}
+	}
+	return n, err
+}
+
+// isRight compares the image with one that is made again, in memory's stead, and the
+// links with the tree.
+func isRight(ctx context.Context, site deploy.Site, spec deploy.Spec, folder *beneath.Dir) (bool, error) {
+	n, err := readNote(folder)
+	if err != nil {
+		return false, err
+	}
+	links, err := folder.OpenDir(linksName)
+	if err != nil {
+		return false, err
+	}
+	defer links.Close()
+	for _, name := range []string{mountName, belowName} {
+		if st, err := folder.Lstat(name); err != nil || st.Mode&unix.S_IFMT != unix.S_IFDIR {
+			return false, err
+		}
+	}
+	f, err := folder.Open(imageName)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	if sound, err := n.isImage(f); !sound || err != nil {
+		return false, err
+	}
+	w := &maker{look: &deploy.Look{Site: site}, links: links, there: true}
+	again, err := w.image(ctx, spec.Tree(), nil)
+	if errors.Is(err, errLinks) {
+		return false, nil
+	}
+	return err == nil && again.Image == n.Image, err
+}
+
+// Open implements deploy.Backend. It mounts the tree unless it is mounted, which only
+// root can do: fs.ErrPermission.
+func (Backend) Open(ctx context.Context, site deploy.Site, name string) (*deploy.View, error) {
+	d := named(name)
+	hold, err := d.Hold(ctx, site.Root)
+	if err != nil {
+		return nil, err
+	}
+	if err := ensureMounted(ctx, site, name); err != nil {
+		hold.Close()
+		return nil, fmt.Errorf("mounting deployment %.12s: %w", name, err)
+	}
+	return &deploy.View{Path: filepath.Join(site.Root.Path(), d.Folder(), mountName), Hold: hold}, nil
+}
+
+// Remove implements deploy.Backend.
+func (Backend) Remove(_ context.Context, site deploy.Site, name string) error {
+	return named(name).Remove(site.Root, func() error { return leave(site, name) })
+}
+
+// Probe makes and mounts an image of one file.
+func (b Backend) Probe(ctx context.Context, site deploy.Site) deploy.Support {
+	support := deploy.Support{Verifies: deploy.Stored, SharesCache: true, Root: true}
+	if os.Geteuid() != 0 {
+		support.Why = "only root can mount images: use the system's installation (--system) as root, or the backend overlay"
+		return support
+	}
+	trial, err := deploy.NewTrial(site.Root, b.Name())
+	if err == nil {
+		err = errors.Join(b.try(ctx, trial), trial.Close())
+		if trial.Measured {
+			support.Verifies = deploy.Signed
+		}
+	}
+	if err != nil {
+		support.Why = err.Error()
+	}
+	support.Usable = err == nil
+	return support
+}
+
+func (b Backend) try(ctx context.Context, trial *deploy.Trial) error {
+	if err := b.Make(ctx, trial.Site, trial.Spec); err != nil {
+		return err
+	}
+	view, err := b.Open(ctx, trial.Site, trial.Spec.Name) // reads the sample
+	if err != nil {
+		return err
+	}
+	return errors.Join(view.Close(), b.Remove(ctx, trial.Site, trial.Spec.Name))
+}
+
+// external tells whether an entry's content is an object.
+func external(e *tree.Entry) bool { return e.Kind == tree.Regular && e.Size > tree.InlineMax }

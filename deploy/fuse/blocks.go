@@ -1,0 +1,191 @@
+package fuse
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/larch-project/larch/digest"
+	"github.com/larch-project/larch/internal/beneath"
+	"github.com/larch-project/larch/internal/verity"
+)
+
+const (
+	// treeBytes bounds the leaves that are kept in memory: those of 4 GiB of content. The
+	// tree of a larger content is kept alone.
+	treeBytes = 32 << 20
+	// openFiles bounds the objects that are kept open.
+	openFiles = 128
+	// openReaders bounds the contents that are kept open at the Source.
+	openReaders = 32
+	// willNeed is how much the kernel is asked to read of an object before it is wanted,
+	// in bytes, when large pieces are read.
+	willNeed, largePiece = 1 << 20, 64 << 10
+)
+
+// blocks reads contents, block by block checked against their digests.
+type blocks struct {
+	root    *beneath.Dir
+	source  Source // or nil
+	trees   *cache[digest.Digest, *digest.Tree]
+	objects *cache[string, object]
+	readers *cache[digest.Digest, Reader]
+}
+
+func newBlocks(root *beneath.Dir, source Source) *blocks {
+	return &blocks{
+		root: root, source: source,
+		trees:   newCache[digest.Digest, *digest.Tree](treeBytes, nil),
+		objects: newCache[string](openFiles, func(o object) { o.file.Close() }),
+		readers: newCache[digest.Digest](openReaders, func(r Reader) { r.Close() }),
+	}
+}
+
+// read fills p from a content of d, from offset on, which is within the content as the
+// end is. The bytes are right, or there is an error: digest.ErrMismatch, which names the
+// block, or fs.ErrNotExist.
+func (b *blocks) read(cancel <-chan struct{}, d *deployment, c content, offset int64, p []byte) error {
+	first := offset / digest.BlockSize * digest.BlockSize
+	end := min((offset+int64(len(p))+digest.BlockSize-1)/digest.BlockSize*digest.BlockSize, c.size())
+	if first == offset && end == offset+int64(len(p)) {
+		return b.readWhole(cancel, d, c, offset, p)
+	}
+	all := make([]byte, end-first)
+	err := b.readWhole(cancel, d, c, first, all)
+	copy(p, all[offset-first:])
+	return err
+}
+
+// readWhole is read for whole blocks.
+func (b *blocks) readWhole(cancel <-chan struct{}, d *deployment, c content, offset int64, p []byte) error {
+	err := b.readStored(d, c, offset, p)
+	if errors.Is(err, fs.ErrNotExist) && b.source != nil {
+		return b.readSource(cancel, c, offset, p)
+	}
+	return err
+}
+
+// readStored reads whole blocks of what the store has. An object may have been exchanged
+// for a right one since it was opened, so a wrong one is opened once more.
+func (b *blocks) readStored(d *deployment, c content, offset int64, p []byte) error {
+	name := d.index.path(c)
+	err := b.readObject(d, c, name, offset, p)
+	if damaged(err) || errors.Is(err, unix.EIO) || errors.Is(err, fs.ErrClosed) {
+		b.objects.remove(name)
+		err = b.readObject(d, c, name, offset, p)
+	}
+	return err
+}
+
+func (b *blocks) readObject(d *deployment, c content, name string, offset int64, p []byte) error {
+	o, err := b.open(name, c)
+	if err != nil {
+		return err
+	}
+	n, err := o.file.ReadAt(p, offset)
+	advise(o.file, c, offset, int64(len(p)))
+	switch {
+	case err == io.EOF:
+		return &digest.MismatchError{Want: c.digest(), WantSize: c.size(), HaveSize: offset + int64(n)}
+	case err != nil || o.sealed:
+		return err
+	case int64(len(p)) == c.size() && digest.Of(p) == c.digest(): // in one piece: no tree is needed
+		return nil
+	}
+	t, err := b.tree(d, c, o.file)
+	if err != nil {
+		return err
+	}
+	return t.Verify(offset, p)
+}
+
+// advise keeps content from being in memory twice: what was read will be in the cache of
+// the mount. When much is read, more will be.
+func advise(f *os.File, c content, offset, n int64) {
+	if n >= largePiece && offset+n < c.size() {
+		unix.Fadvise(int(f.Fd()), offset+n, willNeed, unix.FADV_WILLNEED)
+	}
+	unix.Fadvise(int(f.Fd()), offset, n, unix.FADV_DONTNEED)
+}
+
+// object is an open file of the store.
+type object struct {
+	file *os.File
+	// sealed tells that it is the content, and that the kernel checks each block of it:
+	// fs-verity's measure is the digest.
+	sealed bool
+}
+
+func (b *blocks) open(name string, c content) (object, error) {
+	if o, ok := b.objects.get(name); ok {
+		return o, nil
+	}
+	f, err := b.root.Open(name)
+	if err != nil {
+		return object{}, err
+	}
+	measure, err := verity.Measure(f)
+	o := object{f, err == nil && measure == c.digest()}
+	b.objects.put(name, o, 1)
+	return o, nil
+}
+
+// tree gives the Merkle tree of a content: from the leaves that Make has kept, or, if
+// they are damaged or the content was not there then, from the whole object.
+func (b *blocks) tree(d *deployment, c content, f *os.File) (*digest.Tree, error) {
+	if t, ok := b.trees.get(c.digest()); ok {
+		return t, nil
+	}
+	t, err := d.tree(c)
+	if err != nil {
+		if t, err = buildTree(io.NewSectionReader(f, 0, c.size()+1), c); err != nil {
+			return nil, err
+		}
+	}
+	b.trees.put(c.digest(), t, int64(len(t.Leaves())))
+	return t, nil
+}
+
+// readSource has the Source give what the store lacks.
+func (b *blocks) readSource(cancel <-chan struct{}, c content, offset int64, p []byte) error {
+	r, err := b.reader(cancel, c)
+	if err != nil {
+		return err
+	}
+	n, err := r.ReadAt(p, offset)
+	if n == len(p) {
+		return nil
+	}
+	b.readers.remove(c.digest())
+	if err == nil || err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// reader opens a content at the Source, unless it is open.
+func (b *blocks) reader(cancel <-chan struct{}, c content) (Reader, error) {
+	if r, ok := b.readers.get(c.digest()); ok {
+		return r, nil
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	opened := make(chan struct{})
+	defer close(opened)
+	go func() {
+		select {
+		case <-cancel:
+			stop()
+		case <-opened:
+		}
+	}()
+	r, err := b.source.Open(ctx, Content{c.digest(), c.size()})
+	if err == nil {
+		b.readers.put(c.digest(), r, 1)
+	}
+	return r, err
+}

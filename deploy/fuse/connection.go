@@ -1,0 +1,234 @@
+package fuse
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"unsafe"
+
+	gofuse "github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+)
+
+// connection reads the kernel's requests from the device and writes the answers. The
+// protocol itself is go-fuse's; its own loop would insist on a connection that begins
+// with the kernel's greeting, which a child that takes over does not get again.
+type connection struct {
+	fd     int
+	server *gofuse.ProtocolServer
+	idle   atomic.Int32 // readers that wait for a request
+	group  sync.WaitGroup
+	large  sync.Pool // *[]byte of largeAnswer
+	served sync.Once
+	first  func() // is called when a request has been answered
+
+	mu  sync.Mutex
+	err error // the first
+}
+
+const (
+	// inputSize holds the largest request: nobody writes, so that is a list of nodes to
+	// forget. The kernel wants 8 KiB at least, and room for maxWrite.
+	inputSize = 32 << 10
+	maxWrite  = 4 << 10
+
+	headerSize  = int(unsafe.Sizeof(gofuse.OutHeader{}))
+	smallAnswer = 16 << 10
+	largeAnswer = maxRead + 4<<10
+
+	// maxReaders bounds the requests that are under way: most of them wait for a Source.
+	maxReaders = 256
+)
+
+// protocol gives a server that has not been greeted.
+func protocol(files gofuse.RawFileSystem) *gofuse.ProtocolServer {
+	return gofuse.NewProtocolServer(files, &gofuse.MountOptions{
+		MaxWrite: maxRead, MaxReadAhead: maxRead, MaxBackground: 64,
+		EnableSymlinkCaching: true, ExtraCapabilities: gofuse.CAP_HAS_RESEND,
+		Logger: log.New(io.Discard, "", 0),
+	})
+}
+
+// greet reads the kernel's first request, answers it, and gives it.
+func greet(fd int) ([]byte, error) {
+	init, answer := make([]byte, inputSize), make([]byte, smallAnswer)
+	n, err := readRequest(fd, init)
+	if err != nil {
+		return nil, err
+	}
+	init = init[:n]
+	n, status := protocol(gofuse.NewDefaultRawFileSystem()).HandleRequest([][]byte{init}, [][]byte{answer})
+	if status != gofuse.OK || n < headerSize+int(unsafe.Sizeof(gofuse.InitOut{})) {
+		return nil, fmt.Errorf("answer of %d bytes: %v", n, status)
+	}
+	(*gofuse.InitOut)(unsafe.Pointer(&answer[headerSize])).MaxWrite = maxWrite
+	if _, err := unix.Write(fd, answer[:n]); err != nil {
+		return nil, err
+	}
+	return init, nil
+}
+
+// newConnection goes on with a connection whose greeting was answered.
+func newConnection(fd int, files gofuse.RawFileSystem, init []byte, first func()) (*connection, error) {
+	c := &connection{fd: fd, server: protocol(files), first: first}
+	c.large.New = func() any { b := make([]byte, largeAnswer); return &b }
+	if _, status := c.server.HandleRequest([][]byte{init}, [][]byte{make([]byte, smallAnswer)}); status != gofuse.OK {
+		return nil, fmt.Errorf("the kernel's greeting: %v", status)
+	}
+	return c, nil
+}
+
+// serve answers until the mount is gone.
+func (c *connection) serve() error {
+	for range runtime.GOMAXPROCS(0) + 1 {
+		c.addReader()
+	}
+	c.group.Wait()
+	return c.err
+}
+
+func (c *connection) addReader() {
+	c.idle.Add(1)
+	c.group.Go(c.read)
+}
+
+// read answers one request after the other. The last one that is free finds another
+// reader first, so that one that waits keeps nobody waiting.
+func (c *connection) read() {
+	in, out := make([]byte, inputSize), make([]byte, smallAnswer)
+	for {
+		n, err := readRequest(c.fd, in)
+		if err != nil {
+			c.end(err)
+			return
+		}
+		if c.idle.Add(-1) == 0 {
+			c.addReader()
+		}
+		if err := c.answer(in[:n], out); err != nil {
+			c.end(err)
+			return
+		}
+		if c.idle.Add(1) > maxIdle() {
+			c.idle.Add(-1)
+			return
+		}
+	}
+}
+
+func maxIdle() int32 { return int32(runtime.GOMAXPROCS(0) + 2) }
+
+// end notes why there is nothing more to read; that the mount is gone is no error.
+func (c *connection) end(err error) {
+	if errors.Is(err, unix.ENODEV) {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err == nil {
+		c.err = err
+	}
+}
+
+// readRequest reads one request; unix.ENODEV when the mount is gone.
+func readRequest(fd int, in []byte) (int, error) {
+	for {
+		switch n, err := unix.Read(fd, in); err {
+		case nil:
+			return n, nil
+		case unix.EINTR, unix.EAGAIN, unix.ENOENT: // ENOENT: who asked has gone
+		default:
+			return 0, err
+		}
+	}
+}
+
+// answer answers one request.
+func (c *connection) answer(in, out []byte) error {
+	if answerSize(in) > len(out) {
+		large := c.large.Get().(*[]byte)
+		defer c.large.Put(large)
+		out = *large
+	}
+	n, status := c.server.HandleRequest([][]byte{in}, [][]byte{out})
+	if n == 0 && status != gofuse.OK { // not understood
+		n = refuse(in, out)
+	}
+	if n == 0 {
+		return nil // as with FORGET
+	}
+	switch _, err := unix.Write(c.fd, out[:n]); err {
+	case nil, unix.ENOENT, unix.EINTR: // ENOENT: who asked has gone
+		c.served.Do(c.first)
+		return nil
+	default:
+		return err
+	}
+}
+
+// refuse makes the answer EIO.
+func refuse(in, out []byte) int {
+	header := (*gofuse.OutHeader)(unsafe.Pointer(&out[0]))
+	*header = gofuse.OutHeader{Length: uint32(headerSize), Status: -int32(unix.EIO), Unique: (*gofuse.InHeader)(unsafe.Pointer(&in[0])).Unique}
+	return headerSize
+}
+
+// answerSize is how many bytes the answer may have, or more.
+//
+// Source: fuse(4); include/uapi/linux/fuse.h.
+func answerSize(in []byte) int {
+	const (
+		opRead, opReadDir, opReadDirPlus = 15, 28, 44
+		opGetXattr, opListXattr          = 22, 23
+		opIoctl                          = 39
+		header                           = 40
+	)
+	at := 0 // of the size
+	switch binary.NativeEndian.Uint32(in[4:]) {
+	case opRead, opReadDir, opReadDirPlus:
+		at = header + 16
+	case opGetXattr, opListXattr:
+		at = header
+	case opIoctl:
+		at = header + 28
+	}
+	if at == 0 || len(in) < at+4 {
+		return smallAnswer
+	}
+	return headerSize + int(unsafe.Sizeof(gofuse.EntryOut{})) + int(binary.NativeEndian.Uint32(in[at:]))
+}
+
+// notify tells the kernel something that it did not ask for.
+func (c *connection) notify(code int32, parts ...[]byte) error {
+	out := make([]byte, headerSize)
+	for _, p := range parts {
+		out = append(out, p...)
+	}
+	header := (*gofuse.OutHeader)(unsafe.Pointer(&out[0]))
+	header.Length, header.Status = uint32(len(out)), code
+	_, err := unix.Write(c.fd, out)
+	return err
+}
+
+// What the kernel is told.
+const (
+	notifyInvalidEntry = 3
+	notifyResend       = 7
+)
+
+// resend has the kernel ask again what a child has taken that died: Linux 6.9. Older
+// kernels leave those who asked waiting, until they are killed or the mount ends.
+func (c *connection) resend() error { return c.notify(notifyResend) }
+
+// forgetEntry makes the kernel forget a name in the root.
+func (c *connection) forgetEntry(name string) error {
+	var out [16]byte
+	binary.NativeEndian.PutUint64(out[:], gofuse.FUSE_ROOT_ID)
+	binary.NativeEndian.PutUint32(out[8:], uint32(len(name)))
+	return c.notify(notifyInvalidEntry, out[:], []byte(name), []byte{0})
+}

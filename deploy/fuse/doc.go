@@ -1,0 +1,2 @@
+// Package fuse x.
+package fuse
