@@ -28,6 +28,10 @@ func Deployment(ctx context.Context, b deploy.Backend, site deploy.Site, s *stor
 		report(Finding{Where: d.Folder(), Problem: "is missing", Affects: []string{in.Ref}, Fix: fixRepair})
 		return nil
 	}
+	if errors.Is(err, deploy.ErrDamaged) {
+		report(Finding{Where: d.Folder(), Problem: err.Error(), Affects: []string{in.Ref}, Fix: fixRepair})
+		return nil
+	}
 	if err != nil {
 		return err
 	}

@@ -192,6 +192,13 @@ func (c *repositoryCheck) tree(rel *release.Release) error {
 	}
 	rules.KeepTimes = true
 	var metadata digest.Digest
+	image, err := tree.ImageDigest(c.repo.Tree(rel.Tree.Info()))
+	if err == nil && image != rel.Image {
+		err = fmt.Errorf("its composefs image has the digest %s, not the one that its release states", image.Short())
+	}
+	if err != nil {
+		return err
+	}
 	for e, err := range c.repo.Tree(rel.Tree.Info()) {
 		if err == nil {
 			err = rules.Check(e)

@@ -185,15 +185,14 @@ func (m *machine) otherClass(o []byte, i int) {
 	ctx := uint32(it.class) << 4
 	class = int(m.c.tree(uint32(class), 4, m.which[ctx:], 60))
 	size := 4
-	value, seg, target, origin := v, (*segment)(nil), uint64(0), uint64(0)
+	value := v
 	if class == classPointer && wide {
 		v = binary.LittleEndian.Uint64(o[i:])
 		size = 8
 	}
 	if class < classBegins {
-		value, seg, target, origin, _ = m.hypothesis(class, v, place, newPlace)
+		value, _, _, _, _ = m.hypothesis(class, v, place, newPlace)
 	}
-	_, _, _ = seg, target, origin
 	guess := &m.classes[it.slot]
 	if class == classBegins {
 		m.table = it.at

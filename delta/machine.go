@@ -86,14 +86,6 @@ func (m *machine) literalRun(n uint32, beside int64) {
 	}
 }
 
-func (m *machine) wanted(n int) []byte {
-	if !m.c.encoding {
-		return nil
-	}
-	at := m.h.end()
-	return m.new[at : at+int64(n)]
-}
-
 func (m *machine) literal(old uint32, trust uint32) {
 	m.h.room()
 	var want byte

@@ -62,10 +62,6 @@ func (m *matcher) longest(p []byte) (at, length int) {
 	}
 	lo--
 	a, b := 0, 0 // common with sa[lo], sa[hi]
-	if lo >= 0 {
-		a = 0
-	}
-	loAt, hiAt := -1, -1
 	for hi-lo > 1 {
 		mid := int(uint(lo+hi) / 2)
 		s := int(m.sa[mid])
@@ -75,12 +71,11 @@ func (m *matcher) longest(p []byte) (at, length int) {
 			at, length = s, n
 		}
 		if n == len(p) || s+n < len(m.old) && m.old[s+n] > p[n] {
-			hi, b, hiAt = mid, n, s
+			hi, b = mid, n
 		} else {
-			lo, a, loAt = mid, n, s
+			lo, a = mid, n
 		}
 	}
-	_, _ = loAt, hiAt
 	return at, length
 }
 
@@ -94,11 +89,10 @@ const (
 // parse goes through new once.
 func (m *matcher) parse() (ops []operation) {
 	old, new := m.old, m.new
-	done, oldDone := 0, 0 // new is covered up to done by ops, with the last copy at oldDone - ...
+	done := 0 // new is covered up to here by ops
 	lastNew, lastOld := 0, 0
 	shift := 0 // old - new of the current alignment
 	scan, at, length, score, seen := 0, 0, 0, 0, 0
-	_ = oldDone
 	for scan < len(new) && m.ctx.Err() == nil {
 		score = 0
 		scan += length

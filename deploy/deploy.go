@@ -16,6 +16,10 @@ import (
 // something holds it.
 var ErrInUse = errors.New("the deployment is in use")
 
+// ErrDamaged is matched when a deployment is not used because it is not what was
+// made; making it again mends it.
+var ErrDamaged = errors.New("the deployment is damaged")
+
 // Backend makes and keeps deployments of one form. Its methods may be called
 // concurrently for different names; whoever calls one that changes something
 // holds the installation's lock.
@@ -105,6 +109,7 @@ type Support struct {
 	Verifies    Guarantee
 	SharesCache bool // equal content of several deployments is in memory once
 	Root        bool // needs privileges
+	Served      bool // by a process of Larch's: used where it is asked for
 }
 
 // View is the way to use a deployment. Close it after use.

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/larch-project/larch/deploy"
+	"github.com/larch-project/larch/deploy/composefs"
 	"github.com/larch-project/larch/deploy/hardlink"
 	"github.com/larch-project/larch/deploy/overlay"
 )
@@ -22,6 +23,7 @@ func Backends(helper []string) []deploy.Backend {
 	return []deploy.Backend{
 		hardlink.Backend{},
 		overlay.Backend{Command: with(helper, "enter")},
+		composefs.Backend{},
 	}
 }
 
@@ -58,14 +60,14 @@ func (i *Installation) Support(ctx context.Context) ([]BackendSupport, error) {
 	return i.support(ctx), nil
 }
 
-// support finds the default too: of those that are usable the one with the
-// strongest guarantee, and among equals the first.
+// support finds the default too: of those that are usable, and need no process that
+// serves them, the one with the strongest guarantee, and among equals the first.
 func (i *Installation) support(ctx context.Context) []BackendSupport {
 	var all []BackendSupport
 	best := -1
 	for n, b := range i.opt.Backends {
 		all = append(all, BackendSupport{Name: b.Name(), Support: b.Probe(ctx, i.site())})
-		if all[n].Usable && (best < 0 || all[n].Verifies > all[best].Verifies) {
+		if all[n].Usable && !all[n].Served && (best < 0 || all[n].Verifies > all[best].Verifies) {
 			best = n
 		}
 	}
@@ -89,18 +91,22 @@ func (i *Installation) backend(name string) (deploy.Backend, error) {
 // the default. It changes the installation if probing does.
 func (i *Installation) chooseBackend(ctx context.Context, wanted string) (string, error) {
 	if wanted != "" {
-		if _, err := i.backend(wanted); err != nil {
+		b, err := i.backend(wanted)
+		if err != nil {
 			return "", err
 		}
+		if s := b.Probe(ctx, i.site()); !s.Usable {
+			return "", fmt.Errorf("%w: %s: %s", ErrBackend, wanted, cmp.Or(s.Why, "not usable"))
+		}
+		return wanted, nil
 	}
+	all := i.support(ctx)
 	var why []string
-	for _, s := range i.support(ctx) {
-		if s.Usable && (s.Name == wanted || wanted == "" && s.Default) {
+	for _, s := range all {
+		if s.Default {
 			return s.Name, nil
 		}
-		if wanted == "" || s.Name == wanted {
-			why = append(why, s.Name+": "+cmp.Or(s.Why, "not usable"))
-		}
+		why = append(why, s.Name+": "+cmp.Or(s.Why, "not usable"))
 	}
 	return "", fmt.Errorf("%w: %s", ErrBackend, strings.Join(why, "; "))
 }

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/larch-project/larch/deploy"
+	"github.com/larch-project/larch/deploy/hardlink"
 	"github.com/larch-project/larch/internal/beneath"
 	"github.com/larch-project/larch/release"
 	"github.com/larch-project/larch/repo"
@@ -163,7 +165,7 @@ func openMachine(t *testing.T, dir string) *machine {
 	t.Helper()
 	m := &machine{t: t, dir: dir, clock: now.Add(time.Hour)}
 	var err error
-	if m.Installation, err = Open(dir, Options{Now: func() time.Time { return m.clock }}); err != nil {
+	if m.Installation, err = Open(dir, Options{Now: func() time.Time { return m.clock }, Backends: []deploy.Backend{hardlink.Backend{}}}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { m.Close() })

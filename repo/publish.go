@@ -170,13 +170,14 @@ type publication struct {
 	objects []placedContent            // in index order
 	read    int64
 	info    tree.Info
+	image   digest.Digest // of the tree's composefs image
 	written int64
 	line    []Logged // the releases before, newest first
 	deltas  deltas
 }
 
 // store writes packs and tree: all that does not depend on the release before.
-func (p *publication) store(ctx context.Context) error {
+func (p *publication) store(ctx context.Context) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	p.added = map[digest.Digest]Location{}
@@ -189,7 +190,8 @@ func (p *publication) store(ctx context.Context) error {
 		return err
 	}
 	p.written += p.packer.Bytes
-	return nil
+	p.image, err = tree.ImageDigest(p.repo.Tree(p.info))
+	return err
 }
 
 // writeTree reads all contents in the order of the tree and writes its text.
@@ -380,7 +382,7 @@ func (p *publication) document(before trust.Target) (*release.Release, error) {
 	}
 	return &release.Release{
 		Ref: p.req.Ref, Version: version, Message: p.req.Message, Created: p.req.Now.UTC().Truncate(time.Second),
-		Tree: release.NewTree(p.info), Metadata: p.metadata, Requires: p.req.Requires,
+		Tree: release.NewTree(p.info), Image: p.image, Metadata: p.metadata, Requires: p.req.Requires,
 		Previous: previous(last), Annotations: p.req.Annotations,
 	}, nil
 }

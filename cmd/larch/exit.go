@@ -13,6 +13,7 @@ import (
 	"github.com/larch-project/larch/digest"
 	"github.com/larch-project/larch/install"
 	"github.com/larch-project/larch/internal/bounded"
+	"github.com/larch-project/larch/internal/erofs"
 	"github.com/larch-project/larch/release"
 	"github.com/larch-project/larch/repo"
 	"github.com/larch-project/larch/sandbox"
@@ -59,6 +60,7 @@ func outcomes() []outcome {
 		{[]error{syscall.ENOSPC, syscall.EDQUOT}, exitDisk, "free some space (larch gc helps) and run the command again: it goes on from where it was"},
 		{[]error{syscall.EROFS}, exitDisk, "the file system is read-only; choose another folder with --root"},
 		{[]error{syscall.EIO}, exitDisk, "the disk reports errors: look at the kernel's log, and run larch verify"},
+		{[]error{deploy.ErrDamaged}, exitDamage, "larch verify --repair makes it again"},
 		{[]error{trust.ErrExpired, trust.ErrRollback, trust.ErrSignature, trust.ErrFingerprint}, exitTrust, ""},
 		{[]error{digest.ErrMismatch}, exitTrust, "the server or a mirror gives wrong bytes: try again, or ask the publisher to run larch check"},
 		{[]error{trust.ErrFormat, repo.ErrIndex, repo.ErrDelta, release.ErrFormat, tree.ErrFormat, bounded.ErrTooLarge}, exitTrust, "the server gives something else than a repository: check its address"},
@@ -74,6 +76,7 @@ func outcomes() []outcome {
 		{[]error{release.ErrUnknownRef}, exitNotFound, "larch search shows what the remotes have, larch remote list which remotes there are"},
 		{[]error{release.ErrAmbiguous}, exitNotFound, "say more of it, such as kind/id/arch/channel"},
 		{[]error{release.ErrRef}, exitUsage, ""},
+		{[]error{install.ErrNoPlace, install.ErrNotMounted, erofs.ErrFormat, erofs.ErrTooLarge}, exitFailed, ""},
 		{[]error{tarball.ErrFormat, repo.ErrFormat, repo.ErrExists, repo.ErrVersion, repo.ErrMetadata}, exitFailed, ""},
 		{[]error{trust.ErrKey, trust.ErrKeyFile, trust.ErrPassphrase}, exitFailed, "say where the keys are with --keys"},
 	}

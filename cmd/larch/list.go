@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/larch-project/larch/digest"
 	"github.com/larch-project/larch/install"
 	"github.com/larch-project/larch/release"
 )
@@ -101,6 +102,7 @@ type details struct {
 	Message     string            `json:"message"`
 	Files       int64             `json:"files"`
 	Bytes       int64             `json:"bytes"`
+	Image       digest.Digest     `json:"composefs"` // of its composefs image
 	Requires    []string          `json:"requires"`
 	Permissions []string          `json:"permissions"`
 	Annotations map[string]string `json:"annotations"`
@@ -147,7 +149,7 @@ func newDetails(found *install.Details) (*details, error) {
 	if rel == nil {
 		return d, nil
 	}
-	d.Created, d.Message, d.Files, d.Bytes = rel.Created, rel.Message, rel.Tree.Files, rel.Tree.Bytes
+	d.Created, d.Message, d.Files, d.Bytes, d.Image = rel.Created, rel.Message, rel.Tree.Files, rel.Tree.Bytes, rel.Image
 	for _, ref := range rel.Requires {
 		d.Requires = append(d.Requires, ref.String())
 	}

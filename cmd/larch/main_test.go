@@ -18,6 +18,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/larch-project/larch/internal/mount"
 	"github.com/larch-project/larch/release"
 )
 
@@ -49,6 +50,7 @@ func TestScripts(t *testing.T) {
 }
 
 func setup(env *testscript.Env) error {
+	env.Defer(func() { detachBelow(env.WorkDir) })
 	env.Setenv("HOME", filepath.Join(env.WorkDir, "home"))
 	env.Setenv("XDG_CONFIG_HOME", filepath.Join(env.WorkDir, "config"))
 	env.Setenv("XDG_DATA_HOME", filepath.Join(env.WorkDir, "data"))
@@ -58,13 +60,27 @@ func setup(env *testscript.Env) error {
 	return os.MkdirAll(filepath.Join(env.WorkDir, "home"), 0o755)
 }
 
+// detachBelow takes away what a script has left mounted, so that its folder can be
+// removed.
+func detachBelow(dir string) {
+	table, err := mount.Table()
+	if err != nil {
+		return
+	}
+	for _, e := range slices.Backward(table) {
+		if strings.HasPrefix(e.Point, dir+"/") {
+			mount.Detach(e.Point)
+		}
+	}
+}
+
 func condition(name string) (bool, error) {
 	switch name {
 	case "bwrap":
 		_, err := exec.LookPath("bwrap")
 		return err == nil, nil
-	case "overlay":
-		return usable("overlay")
+	case "overlay", "composefs", "fuse":
+		return usable(name)
 	case "root":
 		return os.Getuid() == 0, nil
 	}

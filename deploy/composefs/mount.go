@@ -78,7 +78,7 @@ func mountTree(site deploy.Site, name string, folder *beneath.Dir) error {
 	if stated, err := site.Content.Image(name); err != nil {
 		return err
 	} else if !stated.IsZero() && stated != n.Image {
-		return fmt.Errorf("the image that is noted: %w", &digest.MismatchError{Want: stated, Have: n.Image})
+		return fmt.Errorf("%w: its image is not the one that the release states", deploy.ErrDamaged)
 	}
 	mounted, err := n.mount(site, folder)
 	if err != nil {
@@ -105,7 +105,7 @@ func (n note) mount(site deploy.Site, folder *beneath.Dir) (*os.File, error) {
 	}
 	defer image.Close()
 	if sound, err := n.isImage(image); err != nil || !sound {
-		return nil, errors.Join(err, fmt.Errorf("the image has changed: %w: larch verify --repair mends it", digest.ErrMismatch))
+		return nil, errors.Join(err, fmt.Errorf("%w: its image has changed", deploy.ErrDamaged))
 	}
 	names, err := mount.Image(image)
 	if err != nil {

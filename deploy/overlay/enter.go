@@ -85,7 +85,7 @@ func (m *order) make(root *beneath.Dir) (*os.File, error) {
 		return nil, err
 	}
 	if uint64(st.Dev) != m.Device || st.Ino != m.Inode {
-		return nil, fmt.Errorf("%w: another folder is in the place of the stubs", digest.ErrMismatch)
+		return nil, errors.New("another folder is in the place of the stubs")
 	}
 	contents, err := root.OpenDir(objects)
 	if errors.Is(err, os.ErrNotExist) { // all contents stand in the tree

@@ -53,10 +53,19 @@ func enable(sealed, writable *os.File) (digest.Digest, error) {
 	if err := writable.Close(); err != nil {
 		return digest.Digest{}, err
 	}
-	if err := start(sealed); err != nil { // from here on it is not ErrUnsupported: the way back is closed
-		return digest.Digest{}, fmt.Errorf("%s: %v", sealed.Name(), err)
+	d, err := EnableSealed(sealed)
+	if err != nil { // from here on it is not ErrUnsupported: the way back is closed
+		return d, fmt.Errorf("%s: %v", sealed.Name(), err)
 	}
-	return Measure(sealed)
+	return d, nil
+}
+
+// EnableSealed enables and measures a file that nobody has open for writing.
+func EnableSealed(f *os.File) (digest.Digest, error) {
+	if err := start(f); err != nil {
+		return digest.Digest{}, err
+	}
+	return Measure(f)
 }
 
 // busyTries is how often, at most, a file is found open for writing: a child that
