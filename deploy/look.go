@@ -1,20 +1,50 @@
 package deploy
 
 import (
+	"path"
+	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/larch-project/larch/digest"
+	"github.com/larch-project/larch/internal/beneath"
 	"github.com/larch-project/larch/internal/verity"
 	"github.com/larch-project/larch/tree"
 )
 
 // Look makes sure of contents that a form refers to by name. It may be used
-// concurrently.
+// concurrently. Close it after use.
 type Look struct {
 	Site       Site
 	unmeasured atomic.Bool
+
+	mu      sync.Mutex
+	folders map[string]*beneath.Dir // that hold contents, kept open
+}
+
+// Close closes what Look has kept open.
+func (l *Look) Close() {
+	for _, dir := range l.folders {
+		dir.Close()
+	}
+}
+
+func (l *Look) folder(name string) (*beneath.Dir, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if dir := l.folders[name]; dir != nil {
+		return dir, nil
+	}
+	dir, err := l.Site.Root.OpenDir(name)
+	if err != nil {
+		return nil, err
+	}
+	if l.folders == nil {
+		l.folders = map[string]*beneath.Dir{}
+	}
+	l.folders[name] = dir
+	return dir, nil
 }
 
 // At gives the name of an entry's content, which is there and has its size.
@@ -23,7 +53,11 @@ func (l *Look) At(e *tree.Entry) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	switch st, err := l.Site.Root.Lstat(name); {
+	dir, err := l.folder(path.Dir(name))
+	if err != nil {
+		return "", err
+	}
+	switch st, err := dir.Lstat(path.Base(name)); {
 	case err != nil:
 		return "", err
 	case st.Size != e.Size || st.Mode&unix.S_IFMT != unix.S_IFREG:
@@ -31,7 +65,7 @@ func (l *Look) At(e *tree.Entry) (string, error) {
 	case l.unmeasured.Load():
 		return name, nil
 	}
-	f, err := l.Site.Root.Open(name)
+	f, err := dir.Open(path.Base(name))
 	if err != nil {
 		return "", err
 	}

@@ -72,6 +72,7 @@ func fill(ctx context.Context, site deploy.Site, spec deploy.Spec, aside *beneat
 	}
 	defer links.Close()
 	w := &maker{look: &deploy.Look{Site: site}, links: links}
+	defer w.look.Close()
 	made, err := w.image(ctx, spec.Tree(), aside)
 	if err != nil {
 		return err
@@ -135,6 +136,7 @@ func isRight(ctx context.Context, site deploy.Site, spec deploy.Spec, folder *be
 		return false, err
 	}
 	w := &maker{look: &deploy.Look{Site: site}, links: links, there: true}
+	defer w.look.Close()
 	again, err := w.image(ctx, spec.Tree(), nil)
 	if errors.Is(err, errLinks) {
 		return false, nil

@@ -79,6 +79,7 @@ func fillTree(ctx context.Context, site deploy.Site, spec deploy.Spec, aside *be
 	}
 	defer made.Close()
 	m := &maker{look: &deploy.Look{Site: site}, root: made, made: map[string]string{}}
+	defer m.look.Close()
 	if spec.Previous != "" {
 		previous, err := site.Root.OpenDir(named(spec.Previous).Folder() + "/" + treeName)
 		if err == nil {
