@@ -109,7 +109,6 @@ type Support struct {
 	Verifies    Guarantee
 	SharesCache bool // equal content of several deployments is in memory once
 	Root        bool // needs privileges
-	Served      bool // by a process of Larch's: used where it is asked for
 }
 
 // View is the way to use a deployment. Close it after use.

@@ -13,31 +13,40 @@ import (
 
 	"github.com/larch-project/larch/deploy"
 	"github.com/larch-project/larch/deploy/composefs"
+	"github.com/larch-project/larch/deploy/fuse"
 	"github.com/larch-project/larch/deploy/hardlink"
 	"github.com/larch-project/larch/deploy/overlay"
 )
 
-// Backends lists all forms in which a release can be on disk, the simplest first.
-// helper is Options.Helper.
-func Backends(helper []string) []deploy.Backend {
+// Backends lists all forms in which a release can be on disk, the simplest first, for
+// the installation in a folder. helper is Options.Helper.
+func Backends(dir string, helper []string) []deploy.Backend {
 	return []deploy.Backend{
 		hardlink.Backend{},
 		overlay.Backend{Command: with(helper, "enter")},
 		composefs.Backend{},
+		fuse.Backend{Command: with(helper, "fuse", dir), Lazy: true},
 	}
 }
 
-// Helpers is what Options.Helper does when its next argument is one of these names.
-var Helpers = map[string]func(ctx context.Context, args []string) error{
-	"enter": func(_ context.Context, args []string) error { return overlay.Enter(args) },
+// Help is what Options.Helper does with the arguments that follow it.
+func Help(ctx context.Context, helper, args []string) error {
+	switch {
+	case len(args) > 1 && args[0] == "enter":
+		return overlay.Enter(args[1:])
+	case len(args) > 2 && args[0] == "fuse":
+		dir := args[1]
+		return fuse.Serve(ctx, with(helper, "fuse", dir), args[2:], &onDemand{dir: dir, helper: helper})
+	}
+	return fmt.Errorf("%w: no helper for %q", ErrArgument, args)
 }
 
-// with gives a helper's command for one of its names, or nil without a helper.
-func with(helper []string, name string) []string {
+// with gives a helper's command with some arguments, or nil without a helper.
+func with(helper []string, args ...string) []string {
 	if len(helper) == 0 {
 		return nil
 	}
-	return append(slices.Clip(helper), name)
+	return slices.Concat(helper, args)
 }
 
 // BackendSupport is a backend and what it can do on this machine.
@@ -57,17 +66,17 @@ func (i *Installation) Support(ctx context.Context) ([]BackendSupport, error) {
 	case !errors.Is(err, fs.ErrPermission) && !errors.Is(err, unix.EROFS):
 		return nil, err
 	}
-	return i.support(ctx), nil
+	return i.support(ctx, i.opt.Backends), nil
 }
 
-// support finds the default too: of those that are usable, and need no process that
-// serves them, the one with the strongest guarantee, and among equals the first.
-func (i *Installation) support(ctx context.Context) []BackendSupport {
+// support finds the default too: of those that are usable the one with the
+// strongest guarantee, and among equals the first.
+func (i *Installation) support(ctx context.Context, backends []deploy.Backend) []BackendSupport {
 	var all []BackendSupport
 	best := -1
-	for n, b := range i.opt.Backends {
+	for n, b := range backends {
 		all = append(all, BackendSupport{Name: b.Name(), Support: b.Probe(ctx, i.site())})
-		if all[n].Usable && !all[n].Served && (best < 0 || all[n].Verifies > all[best].Verifies) {
+		if all[n].Usable && !asked(b) && (best < 0 || all[n].Verifies > all[best].Verifies) {
 			best = n
 		}
 	}
@@ -76,6 +85,10 @@ func (i *Installation) support(ctx context.Context) []BackendSupport {
 	}
 	return all
 }
+
+// asked tells whether a backend is used only where it is asked for: what needs a
+// process of Larch's that serves it is a choice.
+func asked(b deploy.Backend) bool { return b.Name() == OnDemandBackend }
 
 // backend finds the implementation that made a deployment.
 func (i *Installation) backend(name string) (deploy.Backend, error) {
@@ -100,7 +113,7 @@ func (i *Installation) chooseBackend(ctx context.Context, wanted string) (string
 		}
 		return wanted, nil
 	}
-	all := i.support(ctx)
+	all := i.support(ctx, slices.DeleteFunc(slices.Clone(i.opt.Backends), asked))
 	var why []string
 	for _, s := range all {
 		if s.Default {

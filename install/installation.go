@@ -69,14 +69,14 @@ type Options struct {
 	Waiting func()
 }
 
-func (o Options) complete() Options {
+func (o Options) complete(dir string) Options {
 	if o.Transport == nil {
 		o.Transport = func(url string, mirrors []string, stats *transport.Stats) (transport.Transport, error) {
 			return OpenTransport(url, TransportOptions{Mirrors: mirrors, Stats: stats})
 		}
 	}
 	if o.Backends == nil {
-		o.Backends = Backends(o.Helper)
+		o.Backends = Backends(dir, o.Helper)
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -144,7 +144,7 @@ func open(root *beneath.Dir, opt Options) (*Installation, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Installation{root: root, store: s, opt: opt.complete()}, nil
+	return &Installation{root: root, store: s, opt: opt.complete(root.Path())}, nil
 }
 
 // checkFormat refuses what a later version has made: it is not ours to change.

@@ -26,6 +26,9 @@ type PlanOptions struct {
 	Seeds []string
 	// PacksOnly does without deltas.
 	PacksOnly bool
+	// OnDemand fetches nothing but what the installation itself needs: contents come
+	// when they are read, and meanwhile (backend fuse).
+	OnDemand bool
 	// Explain finds out what a fresh install would cost, for Step.Route; it asks for
 	// the index and the list of deltas for it.
 	Explain bool

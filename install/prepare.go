@@ -102,6 +102,11 @@ func (p *Plan) locateStep(ctx context.Context, s *Step, have fetch.Have) error {
 	if err != nil {
 		return err
 	}
+	if p.opt.OnDemand {
+		if have, err = later(entries, have); err != nil {
+			return err
+		}
+	}
 	if err := c.survey(ctx, entries, have, p.opt.Seeds); err != nil {
 		return err
 	}
@@ -112,6 +117,9 @@ func (p *Plan) locateStep(ctx context.Context, s *Step, have fetch.Have) error {
 	}
 	if err := c.locate(ctx, p.inst.store, have); err != nil {
 		return err
+	}
+	if p.opt.OnDemand { // what is pretended to be here is not reused
+		c.need.Reused = 0
 	}
 	s.Bytes, s.Disk = c.plan.Bytes, c.need.Disk
 	s.Route = Route{Hops: c.plan.Hops, Packs: c.plan.Packs, Reused: c.need.Reused}
@@ -149,7 +157,7 @@ func (p *Plan) tree(ctx context.Context, c *contents) (_ iter.Seq2[*tree.Entry, 
 
 // findRoad looks for deltas, from any release that is here.
 func (p *Plan) findRoad(ctx context.Context, c *contents) error {
-	if p.opt.PacksOnly || c.head.IsZero() {
+	if p.opt.PacksOnly || p.opt.OnDemand || c.head.IsZero() {
 		return nil
 	}
 	starts, err := p.inst.starts()

@@ -40,11 +40,7 @@ func (c *command) helperVerb() *cobra.Command {
 		DisableFlagParsing: true,
 		Args:               args(1, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			run := install.Helpers[args[0]]
-			if run == nil {
-				return usage(cmd, fmt.Errorf("there is no helper %q", args[0]))
-			}
-			return run(cmd.Context(), args[1:])
+			return install.Help(cmd.Context(), c.helper(), args)
 		},
 	}
 }

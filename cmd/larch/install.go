@@ -20,11 +20,15 @@ type changeFlags struct {
 	seeds   []string
 	packs   bool
 	explain bool
+	demand  bool
 }
 
 func (c *command) planOptions(f *changeFlags) install.PlanOptions {
+	if f.demand && f.backend == "" {
+		f.backend = install.OnDemandBackend
+	}
 	return install.PlanOptions{
-		DryRun: f.dry, Backend: f.backend, Seeds: f.seeds, Explain: f.explain,
+		DryRun: f.dry, Backend: f.backend, OnDemand: f.demand, Seeds: f.seeds, Explain: f.explain,
 		PacksOnly: f.packs || c.getenv("LARCH_ROUTES") == "packs",
 	}
 }
@@ -67,6 +71,7 @@ fetched and permitted, and asks on a terminal.`,
 	c.changeFlags(cmd, &f)
 	c.fetchFlags(cmd, &f)
 	cmd.Flags().StringVar(&f.remote, "remote", "", "remote to install from, where several have it")
+	cmd.Flags().BoolVar(&f.demand, "on-demand", false, "fetch contents when they are read, and the rest meanwhile (backend fuse)")
 	return cmd
 }
 

@@ -20,6 +20,7 @@ type runFlags struct {
 	noSandbox bool
 	env       map[string]string
 	entered   bool
+	demand    bool
 }
 
 func (c *command) runVerb() *cobra.Command {
@@ -30,10 +31,19 @@ func (c *command) runVerb() *cobra.Command {
 		Long: `Runs an installed application through bubblewrap: its files at /app, its runtime at
 /usr, and nothing that its metadata does not ask for: no network, no home folder, its
 own /tmp. It keeps its data in ~/.var/app/ID. Exits as the program does. Arguments
-behind -- are the program's.`,
+behind -- are the program's.
+
+With --on-demand it is installed first if it is not, without its contents: those come
+from the remote when they are read, each checked before the program sees it, and all
+others meanwhile. A read that waits for more than a minute fails.`,
 		Example: "  larch run hello -- --greeting hi",
 		Args:    args(1, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if flags.demand && !flags.entered {
+				if err := c.installOnDemand(cmd.Context(), args[0]); err != nil {
+					return err
+				}
+			}
 			return c.withInstallation(func(i *install.Installation) error {
 				return c.start(cmd.Context(), i, args[0], args[1:], flags)
 			})
@@ -41,6 +51,8 @@ behind -- are the program's.`,
 	}
 	cmd.Flags().StringVar(&flags.command, "command", "", "program to run instead of the application's own")
 	cmd.Flags().BoolVar(&flags.noSandbox, "no-sandbox", false, "run it without any isolation: with all that you may do yourself")
+	cmd.Flags().BoolVar(&flags.demand, "on-demand", false, "begin before all of it is here")
+	cmd.Flags().BoolVarP(&c.yes, "yes", "y", false, "do not ask before it is installed")
 	cmd.Flags().BoolVar(&flags.entered, enteredFlag, false, "")
 	_ = cmd.Flags().MarkHidden(enteredFlag)
 	cmd.Flags().StringToStringVar(&flags.env, "env", nil, "NAME=VALUE for the program; may be repeated")
@@ -77,6 +89,27 @@ func (c *command) start(ctx context.Context, i *install.Installation, short stri
 	})
 	c.exit = code
 	return err
+}
+
+// installOnDemand installs an application without its contents, unless it is
+// installed.
+func (c *command) installOnDemand(ctx context.Context, short string) error {
+	installed := false
+	err := c.withInstallation(func(i *install.Installation) error {
+		current, err := i.Current()
+		if err == nil {
+			_, missing := current.Resolve(short)
+			installed = missing == nil
+		}
+		return err
+	})
+	if err != nil || installed {
+		return err
+	}
+	f := changeFlags{demand: true}
+	return c.change(ctx, func(ctx context.Context, i *install.Installation) (*install.Plan, error) {
+		return i.PlanInstall(ctx, []install.Wanted{install.ParseWanted(short)}, c.planOptions(&f))
+	}, false)
 }
 
 // hidden are folders that no permission may give a program: those from which it

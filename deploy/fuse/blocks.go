@@ -25,6 +25,8 @@ const (
 	// willNeed is how much the kernel is asked to read of an object before it is wanted,
 	// in bytes, when large pieces are read.
 	willNeed, largePiece = 1 << 20, 64 << 10
+	// pageGroup is how much of a file the kernel may keep in one piece, in bytes.
+	pageGroup = 2 << 20
 )
 
 // blocks reads contents, block by block checked against their digests.
@@ -104,12 +106,14 @@ func (b *blocks) readObject(d *deployment, c content, name string, offset int64,
 }
 
 // advise keeps content from being in memory twice: what was read will be in the cache of
-// the mount. When much is read, more will be.
+// the mount. When much is read, more will be. The kernel keeps pages in groups and drops
+// only whole ones, so what came before goes once more.
 func advise(f *os.File, c content, offset, n int64) {
 	if n >= largePiece && offset+n < c.size() {
 		unix.Fadvise(int(f.Fd()), offset+n, willNeed, unix.FADV_WILLNEED)
 	}
-	unix.Fadvise(int(f.Fd()), offset, n, unix.FADV_DONTNEED)
+	first := offset / pageGroup * pageGroup
+	unix.Fadvise(int(f.Fd()), first, offset+n-first, unix.FADV_DONTNEED)
 }
 
 // object is an open file of the store.

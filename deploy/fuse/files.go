@@ -31,10 +31,10 @@ const (
 type files struct {
 	gofuse.RawFileSystem // for all other questions: ENOSYS, which the kernel remembers
 
-	nodes  *nodes
-	ahead  *ahead
-	log    *logFile
-	tell   func(name string) error // makes the kernel forget a deployment's name
+	nodes *nodes
+	ahead *ahead
+	log   *logFile
+	tell  func(name string) error // makes the kernel forget a deployment's name
 }
 
 // Open says that nothing needs to be opened: from then on the kernel opens files without

@@ -2,10 +2,17 @@ package fuse_test
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"testing"
+	"unsafe"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/larch-project/larch/deploy"
 	"github.com/larch-project/larch/deploy/deploytest"
 	"github.com/larch-project/larch/deploy/fuse"
+	"github.com/larch-project/larch/internal/beneath"
 )
 
 // command serves through the test binary.
@@ -13,7 +20,9 @@ var command = []string{"/proc/self/exe", "serve-fuse"}
 
 func TestMain(m *testing.M) {
 	deploytest.Main(m, deploytest.Commands{
-		"serve-fuse": func(args []string) error { return fuse.Serve(context.Background(), command, args, nil) },
+		"serve-fuse":    func(args []string) error { return fuse.Serve(context.Background(), command, args, nil) },
+		"serve-lazy":    serveLazy,
+		"open-and-read": openAndRead,
 	})
 }
 
@@ -36,3 +45,32 @@ func TestContract(t *testing.T) {
 
 // backendStop ends a machine's server.
 func backendStop(t testing.TB, m *machine) error { return fuse.Stop(t.Context(), m.dir) }
+
+// openAndRead opens a deployment and prints a file of it.
+func openAndRead(args []string) error {
+	root, err := beneath.Open(args[0])
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	view, err := backend.Open(context.Background(), deploy.Site{Root: root}, args[1])
+	if err != nil {
+		return err
+	}
+	defer view.Close()
+	data, err := os.ReadFile(filepath.Join(view.Path, args[2]))
+	if err != nil {
+		return err
+	}
+	_, err = os.Stdout.Write(data)
+	return err
+}
+
+// mincore tells which pages of mapped memory are resident.
+func mincore(p, pages []byte) error {
+	_, _, errno := unix.Syscall(unix.SYS_MINCORE, uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)), uintptr(unsafe.Pointer(&pages[0])))
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}

@@ -2,8 +2,10 @@ package fuse
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"iter"
@@ -161,6 +163,16 @@ func (l *leafFile) prepare() {
 	}
 }
 
+// blank makes sure that zeros stand for the leaves of a content.
+func (l *leafFile) blank(c content) error {
+	leaves := make([]byte, leavesSize(c.size()))
+	_, err := l.file.ReadAt(leaves, c.leavesAt())
+	if err == nil && len(bytes.TrimLeft(leaves, "\x00")) > 0 {
+		err = fmt.Errorf("leaves of content %s: %w", c.digest().Short(), digest.ErrMismatch)
+	}
+	return err
+}
+
 // whole tells whether all leaves lead to their contents; those of contents that are
 // not there need not, if lazy.
 func (l *leafFile) whole(ctx context.Context, root *beneath.Dir, lazy bool) (bool, error) {
@@ -178,7 +190,11 @@ func (l *leafFile) whole(ctx context.Context, root *beneath.Dir, lazy bool) (boo
 		if leavesSize(c.size()) == 0 {
 			continue
 		}
-		if _, err := l.tree(c); errors.Is(err, digest.ErrMismatch) {
+		_, err := l.tree(c)
+		if lazy && errors.Is(err, digest.ErrMismatch) {
+			err = l.blank(c) // it has come since: the server makes them
+		}
+		if errors.Is(err, digest.ErrMismatch) {
 			return false, nil
 		} else if err != nil {
 			return false, err

@@ -100,11 +100,7 @@ func (s *supervisor) begin(ctx context.Context) (_ *child, err error) {
 	if s.init, err = greet(int(s.device.Fd())); err != nil {
 		return nil, fmt.Errorf("greeting the kernel: %w", err)
 	}
-	c, err := s.start(childFirst)
-	if err == nil {
-		readAhead(s.root)
-	}
-	return c, err
+	return s.start(childFirst)
 }
 
 // How a child comes to its connection.
@@ -168,17 +164,6 @@ func (s *supervisor) watch(c *child) error {
 		s.log.printf("the mount is given up: %v", err)
 		return errors.Join(err, detach(context.Background(), s.root))
 	}
-}
-
-// readAhead has the kernel ask for as much at a time as a request can hold: it takes
-// 128 KiB otherwise. That needs root, and is not necessary.
-func readAhead(root *beneath.Dir) {
-	st, err := root.Lstat(mountPoint)
-	if err != nil || os.Geteuid() != 0 {
-		return
-	}
-	name := fmt.Sprintf("/sys/class/bdi/%d:%d/read_ahead_kb", unix.Major(st.Dev), unix.Minor(st.Dev))
-	os.WriteFile(name, []byte(strconv.Itoa(4*maxRead>>10)), 0)
 }
 
 // parseHow reads the arguments of a child.
