@@ -44,11 +44,7 @@ type note struct {
 	Size   int64         `json:"size"`   // of the image, bytes
 	Verity bool          `json:"verity"` // the kernel answers for all contents
 
-	// Sample is a file that is read after each mount; "" if all contents stand in the
-	// image.
-	Sample     string        `json:"sample"`
-	Digest     digest.Digest `json:"digest"`
-	SampleSize int64         `json:"sample_size"`
+	Sample deploy.Sample `json:"sample"`
 }
 
 // Make implements deploy.Backend.

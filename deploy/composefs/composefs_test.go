@@ -14,3 +14,5 @@ func TestBackend(t *testing.T) {
 	}
 	deploytest.Run(t, composefs.Backend{}, func(t *testing.T) string { return t.TempDir() })
 }
+
+func TestMain(m *testing.M) { deploytest.Main(m, nil) }

@@ -28,7 +28,7 @@ type maker struct {
 	there bool // the links are there: they are looked at, not made
 
 	linked map[digest.Digest]bool
-	sample tree.Entry
+	sample deploy.Sample
 }
 
 // image lays the image out, and writes it below aside unless that is nil.
@@ -39,7 +39,7 @@ func (m *maker) image(ctx context.Context, entries iter.Seq2[*tree.Entry, error]
 		return n, err
 	}
 	n.Size = img.Size()
-	n.Sample, n.Digest, n.SampleSize = string(m.sample.Path), m.sample.Digest, m.sample.Size
+	n.Sample = m.sample
 	if aside == nil {
 		n.Image, err = tree.WriteImage(io.Discard, img)
 		return n, err
@@ -92,12 +92,13 @@ func (m *maker) take(ctx context.Context, entries iter.Seq2[*tree.Entry, error])
 }
 
 func (m *maker) content(e *tree.Entry) error {
-	if m.sample.Path == "" || e.Size < m.sample.Size {
-		m.sample = *e
-	}
 	name, err := m.look.At(e)
-	if err != nil || !e.Executable() || m.linked[e.Digest] {
+	if err != nil {
 		return err
+	}
+	m.sample.Consider(e, name)
+	if !e.Executable() || m.linked[e.Digest] {
+		return nil
 	}
 	m.linked[e.Digest] = true
 	text := e.Digest.String()

@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -85,7 +83,7 @@ func mountTree(site deploy.Site, name string, folder *beneath.Dir) error {
 		return err
 	}
 	defer mounted.Close()
-	if err := n.try(mounted); err != nil {
+	if err := n.try(site, mounted); err != nil {
 		return err
 	}
 	at, err := folder.OpenDir(mountName)
@@ -148,26 +146,14 @@ func (n note) isImage(f *os.File) (bool, error) {
 	return err == nil, err
 }
 
-// try reads the sample through a mount that nobody sees yet: an overlay that does not
-// know its marks shows zeros, without an error.
-func (n note) try(mounted *os.File) error {
-	if n.Sample == "" {
-		return nil
-	}
+// try reads the sample through a mount that nobody sees yet.
+func (n note) try(site deploy.Site, mounted *os.File) error {
 	root, err := beneath.Open("/proc/self/fd/" + strconv.Itoa(int(mounted.Fd())))
 	if err != nil {
 		return err
 	}
 	defer root.Close()
-	f, err := root.Open(strings.TrimPrefix(n.Sample, "/"))
-	if err != nil {
-		return fmt.Errorf("reading %q: %w", n.Sample, err)
-	}
-	defer f.Close()
-	if err := digest.Verify(io.LimitReader(f, n.SampleSize+1), n.Digest, n.SampleSize); err != nil {
-		return fmt.Errorf("reading %q: %w", n.Sample, err)
-	}
-	return nil
+	return n.Sample.Try(site.Root, root)
 }
 
 // leave unmounts a deployment that nobody holds: deploy.ErrInUse if its tree is

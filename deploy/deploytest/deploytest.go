@@ -50,6 +50,7 @@ func Run(t *testing.T, backend deploy.Backend, newDir func(t *testing.T) string)
 		"canceled":                   s.canceled,
 		"leftovers in the way":       s.leftoversInTheWay,
 		"many at once":               s.manyAtOnce,
+		"page cache":                 s.cacheShared,
 	} {
 		t.Run(name, test)
 	}

@@ -25,7 +25,7 @@ type Commands map[string]func(args []string) error
 // Main is TestMain for a backend whose trees are seen in namespaces of their own:
 // its tests run in part in children, which are the test binary again.
 func Main(m *testing.M, commands Commands) {
-	all := Commands{"deploytest-compare": compareCommand, "deploytest-read": readCommand}
+	all := Commands{"deploytest-compare": compareCommand, "deploytest-read": readCommand, "deploytest-resident": residentCommand}
 	for name, run := range commands {
 		all[name] = run
 	}

@@ -22,9 +22,6 @@ const (
 	openFiles = 128
 	// openReaders bounds the contents that are kept open at the Source.
 	openReaders = 32
-	// willNeed is how much the kernel is asked to read of an object before it is wanted,
-	// in bytes, when large pieces are read.
-	willNeed, largePiece = 1 << 20, 64 << 10
 	// pageGroup is how much of a file the kernel may keep in one piece, in bytes.
 	pageGroup = 2 << 20
 )
@@ -89,7 +86,7 @@ func (b *blocks) readObject(d *deployment, c content, name string, offset int64,
 		return err
 	}
 	n, err := o.file.ReadAt(p, offset)
-	advise(o.file, c, offset, int64(len(p)))
+	spare(o.file, offset, int64(len(p)))
 	switch {
 	case err == io.EOF:
 		return &digest.MismatchError{Want: c.digest(), WantSize: c.size(), HaveSize: offset + int64(n)}
@@ -105,13 +102,10 @@ func (b *blocks) readObject(d *deployment, c content, name string, offset int64,
 	return t.Verify(offset, p)
 }
 
-// advise keeps content from being in memory twice: what was read will be in the cache of
-// the mount. When much is read, more will be. The kernel keeps pages in groups and drops
-// only whole ones, so what came before goes once more.
-func advise(f *os.File, c content, offset, n int64) {
-	if n >= largePiece && offset+n < c.size() {
-		unix.Fadvise(int(f.Fd()), offset+n, willNeed, unix.FADV_WILLNEED)
-	}
+// spare keeps content from being in memory twice: what was read will be in the cache of
+// the mount. The kernel keeps pages in groups and drops only whole ones, so what came
+// before goes once more.
+func spare(f *os.File, offset, n int64) {
 	first := offset / pageGroup * pageGroup
 	unix.Fadvise(int(f.Fd()), first, offset+n-first, unix.FADV_DONTNEED)
 }

@@ -22,6 +22,7 @@ type connection struct {
 	fd     int
 	server *gofuse.ProtocolServer
 	idle   atomic.Int32 // readers that wait for a request
+	all    atomic.Int32 // readers
 	group  sync.WaitGroup
 	large  sync.Pool // *[]byte of largeAnswer
 	served sync.Once
@@ -92,9 +93,17 @@ func (c *connection) serve() error {
 	return c.err
 }
 
+// addReader adds one, unless there are too many.
 func (c *connection) addReader() {
+	if c.all.Add(1) > maxReaders {
+		c.all.Add(-1)
+		return
+	}
 	c.idle.Add(1)
-	c.group.Go(c.read)
+	c.group.Go(func() {
+		defer c.all.Add(-1)
+		c.read()
+	})
 }
 
 // read answers one request after the other. The last one that is free finds another

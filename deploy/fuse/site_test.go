@@ -175,18 +175,12 @@ func (m *machine) process(t testing.TB, role string) int {
 	for _, name := range all {
 		text, _ := os.ReadFile(name)
 		args := strings.Split(string(text), "\x00")
-		if len(args) > 3 && args[1] == command[1] && args[2] == role && (args[3] == m.dir || role == "child" && m.isChild(name)) {
+		if len(args) > 3 && args[1] == command[1] && args[2] == role && args[3] == m.dir {
 			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(name)))
 			return pid
 		}
 	}
 	return 0
-}
-
-// isChild tells whether a process has the site's root open as the server has.
-func (m *machine) isChild(cmdline string) bool {
-	to, err := os.Readlink(filepath.Join(filepath.Dir(cmdline), "fd/3"))
-	return err == nil && to == m.dir
 }
 
 // ended waits until a process is gone.

@@ -50,8 +50,8 @@ func Serve(ctx context.Context, command, args []string, source Source) error {
 	}
 	defer root.Close()
 	switch {
-	case args[0] == roleSupervisor:
-		s := supervisor{command: command, root: root, log: newLog(root, time.Now)}
+	case args[0] == roleSupervisor && len(args) == 2:
+		s := supervisor{command: command, path: args[1], root: root, log: newLog(root, time.Now)}
 		return s.run(ctx, os.NewFile(readyFD, "ready"))
 	case args[0] == roleChild && len(args) == 4:
 		unix.CloseOnExec(servedFD)
@@ -64,6 +64,7 @@ func Serve(ctx context.Context, command, args []string, source Source) error {
 // starts another child when one dies: the mount outlives it.
 type supervisor struct {
 	command []string
+	path    string // of the root, for who lists processes
 	root    *beneath.Dir
 	log     *logFile
 	device  *os.File
@@ -121,7 +122,7 @@ func (s *supervisor) start(how string) (*child, error) {
 		return nil, err
 	}
 	defer its.Close()
-	args := append(s.command[1:len(s.command):len(s.command)], roleChild, s.root.Path(), how, hex.EncodeToString(s.init))
+	args := append(s.command[1:len(s.command):len(s.command)], roleChild, s.path, how, hex.EncodeToString(s.init))
 	c := &child{exec.Command(s.command[0], args...), served}
 	c.cmd.Dir = "/"
 	c.cmd.ExtraFiles = []*os.File{s.root.File(), s.device, its}

@@ -203,3 +203,5 @@ func TestMoreLinksThanTheFileSystemAllows(t *testing.T) {
 	}
 	m.isRight(t)
 }
+
+func TestMain(m *testing.M) { deploytest.Main(m, nil) }

@@ -4,16 +4,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path"
 	"runtime"
 	"slices"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/larch-project/larch/digest"
 	"github.com/larch-project/larch/internal/beneath"
 	"github.com/larch-project/larch/internal/mount"
 )
@@ -100,24 +97,12 @@ func (m *order) make(root *beneath.Dir) (*os.File, error) {
 	}.Mount()
 }
 
-// try reads the sample through the mount: some kernels mount what they then show as
-// zeros, or not at all.
+// try reads the sample through the mount.
 func (m *order) try(root *beneath.Dir) error {
-	if m.Sample == "" {
-		return nil
-	}
 	mounted, err := root.OpenDir(path.Join(m.Folder, mountName))
 	if err != nil {
 		return err
 	}
 	defer mounted.Close()
-	f, err := mounted.Open(strings.TrimPrefix(m.Sample, "/"))
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if err := digest.Verify(io.LimitReader(f, m.Size+1), m.Digest, m.Size); err != nil {
-		return fmt.Errorf("reading %q: %w", m.Sample, err)
-	}
-	return nil
+	return m.Sample.Try(root, mounted)
 }

@@ -13,8 +13,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/larch-project/larch/deploy"
-	"github.com/larch-project/larch/digest"
-	"github.com/larch-project/larch/tree"
 )
 
 // separator stands between what is to be mounted and the program that is to run.
@@ -30,11 +28,7 @@ type order struct {
 	Device uint64 `json:"device"`
 	Inode  uint64 `json:"inode"`
 
-	// Sample is a file that is read when all is mounted; "" if all contents stand in
-	// the tree.
-	Sample string        `json:"sample"`
-	Digest digest.Digest `json:"digest"`
-	Size   int64         `json:"size"`
+	Sample deploy.Sample `json:"sample"`
 }
 
 // prepare compares the stubs with the tree, and has the command begin through Enter
@@ -77,8 +71,8 @@ func examine(ctx context.Context, site deploy.Site, name string) (*order, error)
 	if err != nil {
 		return nil, err
 	}
-	var sample tree.Entry
-	for d, err := range compare(ctx, site, folder, smallest(site.Content.Tree(name), &sample)) {
+	var sample deploy.Sample
+	for d, err := range compare(ctx, site, folder, sampled(site.Content, site.Content.Tree(name), &sample)) {
 		if err != nil {
 			return nil, err
 		}
@@ -90,8 +84,7 @@ func examine(ctx context.Context, site deploy.Site, name string) (*order, error)
 	}
 	return &order{
 		Root: site.Root.Path(), Folder: named(name).Folder(), Verity: n.Verity,
-		Device: uint64(st.Dev), Inode: st.Ino,
-		Sample: string(sample.Path), Digest: sample.Digest, Size: sample.Size,
+		Device: uint64(st.Dev), Inode: st.Ino, Sample: sample,
 	}, nil
 }
 

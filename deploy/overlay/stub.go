@@ -209,14 +209,17 @@ func (m *maker) create(dir *beneath.Dir, e *tree.Entry, name string) error {
 	return errors.Join(err, f.Close())
 }
 
-// smallest finds the smallest content of a tree, which is read after each mount.
-func smallest(entries iter.Seq2[*tree.Entry, error], found *tree.Entry) iter.Seq2[*tree.Entry, error] {
+// sampled passes a tree on and finds its sample.
+func sampled(content deploy.Content, entries iter.Seq2[*tree.Entry, error], found *deploy.Sample) iter.Seq2[*tree.Entry, error] {
 	return func(yield func(*tree.Entry, error) bool) {
 		for e, err := range entries {
-			if err == nil && external(e) && (found.Path == "" || e.Size < found.Size) {
-				*found = *e
+			if err == nil && external(e) {
+				var name string
+				if name, err = content.Locate(e); err == nil {
+					found.Consider(e, name)
+				}
 			}
-			if !yield(e, err) {
+			if !yield(e, err) || err != nil {
 				return
 			}
 		}

@@ -1,0 +1,102 @@
+package deploytest
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/larch-project/larch/digest"
+)
+
+// what one deployment reads is in memory for another, if that is promised: measured
+// by what is resident of the second after the first was read
+func (s suite) cacheShared(t *testing.T) {
+	site, contents := s.site(t)
+	large := content("large", 8<<20)
+	one := NewRelease().Dir("/a").File("/a/large", large).spec(t, "one", contents)
+	two := NewRelease().Dir("/b").File("/b/other", large).spec(t, "two", contents)
+	for _, name := range []string{one.Name, two.Name} {
+		spec := one
+		if name == two.Name {
+			spec = two
+		}
+		if err := s.backend.Make(t.Context(), site, spec); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first, second := s.open(t, site, one.Name), s.open(t, site, two.Name)
+	defer first.Close()
+	defer second.Close()
+	for _, executable := range []bool{false, true} {
+		evict(t, filepath.Join(site.Root.Path(), path(digest.Of(large), executable)))
+	}
+	resident := func() (percent int) {
+		out, err := inside(t, second, nil, "deploytest-resident", filepath.Join(second.Path, "b/other"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := fmt.Sscan(string(out), &percent); err != nil {
+			t.Fatal(err)
+		}
+		return percent
+	}
+	if before := resident(); before > 10 {
+		t.Skipf("%d %% of the file are in memory before it is read: this file system cannot show it", before)
+	}
+	if data, err := read(t, first, "a/large"); err != nil || len(data) != len(large) {
+		t.Fatalf("%d bytes, error %v", len(data), err)
+	}
+	percent := resident()
+	t.Logf("%d %% of the second deployment's file are in memory after the first's was read", percent)
+	if promised := s.backend.Probe(t.Context(), site).SharesCache; promised != (percent > 90) {
+		t.Errorf("shared as it says: %v", promised)
+	}
+}
+
+// evict takes a file out of memory.
+func evict(t *testing.T, name string) {
+	t.Helper()
+	f, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := f.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// residentCommand prints how many percent of a file are in memory.
+func residentCommand(args []string) error {
+	f, err := os.Open(args[0])
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	data, err := unix.Mmap(int(f.Fd()), 0, int(info.Size()), unix.PROT_READ, unix.MAP_SHARED)
+	if err != nil {
+		return err
+	}
+	defer unix.Munmap(data)
+	pages := make([]byte, (len(data)+os.Getpagesize()-1)/os.Getpagesize())
+	if _, _, errno := unix.Syscall(unix.SYS_MINCORE, uintptr(unsafe.Pointer(&data[0])), uintptr(len(data)), uintptr(unsafe.Pointer(&pages[0]))); errno != 0 {
+		return errno
+	}
+	there := 0
+	for _, p := range pages {
+		there += int(p & 1)
+	}
+	_, err = fmt.Println(100 * there / len(pages))
+	return err
+}
