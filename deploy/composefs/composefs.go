@@ -169,8 +169,10 @@ func (b Backend) Probe(ctx context.Context, site deploy.Site) deploy.Support {
 	}
 	trial, err := deploy.NewTrial(site.Root, b.Name())
 	if err == nil {
-		err = errors.Join(b.try(ctx, trial), trial.Close())
-		if trial.Measured {
+		var checks bool
+		checks, err = b.try(ctx, trial)
+		err = errors.Join(err, trial.Close())
+		if checks {
 			support.Verifies = deploy.Signed
 		}
 	}
@@ -181,15 +183,21 @@ func (b Backend) Probe(ctx context.Context, site deploy.Site) deploy.Support {
 	return support
 }
 
-func (b Backend) try(ctx context.Context, trial *deploy.Trial) error {
+// try mounts a trial, and tells whether the kernel checks contents then.
+func (b Backend) try(ctx context.Context, trial *deploy.Trial) (checks bool, err error) {
 	if err := b.Make(ctx, trial.Site, trial.Spec); err != nil {
-		return err
+		return false, err
 	}
 	view, err := b.Open(ctx, trial.Site, trial.Spec.Name) // reads the sample
 	if err != nil {
-		return err
+		return false, err
 	}
-	return errors.Join(view.Close(), b.Remove(ctx, trial.Site, trial.Spec.Name))
+	folder, err := trial.Site.Root.OpenDir(named(trial.Spec.Name).Folder())
+	if err == nil {
+		checks, err = verified(folder)
+		folder.Close()
+	}
+	return checks, errors.Join(err, view.Close(), b.Remove(ctx, trial.Site, trial.Spec.Name))
 }
 
 // external tells whether an entry's content is an object.

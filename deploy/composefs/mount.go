@@ -7,7 +7,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -130,7 +132,12 @@ func (n note) mount(site deploy.Site, folder *beneath.Dir) (*os.File, error) {
 		defer dir.Close()
 		o.Contents = append(o.Contents, dir.File())
 	}
-	return o.Mount()
+	mounted, err := o.Mount()
+	if errors.Is(err, unix.EINVAL) && o.Verity { // Linux before 6.6 cannot check contents
+		o.Verity = false
+		mounted, err = o.Mount()
+	}
+	return mounted, err
 }
 
 // isImage tells whether an open file is the image: by the kernel's measure, else by
@@ -184,6 +191,33 @@ func leave(site deploy.Site, name string) error {
 	return mount.Detach(own)
 }
 
+// verified tells whether the kernel checks the contents of a tree that is mounted.
+func verified(folder *beneath.Dir) (bool, error) {
+	dir, err := folder.OpenDir(mountName)
+	if err != nil {
+		return false, err
+	}
+	defer dir.Close()
+	at, err := dir.Lstat(".")
+	if err != nil {
+		return false, err
+	}
+	table, err := mount.Table()
+	if err != nil {
+		return false, err
+	}
+	for _, e := range table {
+		if e.Device == deviceName(uint64(at.Dev)) && slices.Contains(strings.Split(e.Super, ","), "verity=require") {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+func deviceName(device uint64) string {
+	return fmt.Sprintf("%d:%d", unix.Major(device), unix.Minor(device))
+}
+
 // otherPlace gives another place where a file system is mounted; "" if there is none.
 func otherPlace(device uint64, own string) (string, error) {
 	own, err := filepath.EvalSymlinks(own) // as the table has it
@@ -194,9 +228,8 @@ func otherPlace(device uint64, own string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	wanted := fmt.Sprintf("%d:%d", unix.Major(device), unix.Minor(device))
 	for _, e := range table {
-		if e.Device == wanted && e.Point != own {
+		if e.Device == deviceName(device) && e.Point != own {
 			return e.Point, nil
 		}
 	}

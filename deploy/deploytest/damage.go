@@ -20,14 +20,13 @@ import (
 func (s suite) damage(t *testing.T) {
 	promised := s.promise(t)
 	for _, c := range []struct {
-		name       string
-		data       []byte
-		executable bool
-		shown      []string
+		name  string
+		data  []byte
+		shown []string
 	}{
-		{"program", content("program", 70_000), true, []string{"bin/program", "bin/program2"}},
-		{"data", content("data", 5000), false, []string{"share/data"}},
-		{"own", content("own", 500), false, []string{"share/own", "share/plus"}},
+		{"program", content("program", 70_000), []string{"bin/program", "bin/program2"}},
+		{"data", content("data", 5000), []string{"share/data"}},
+		{"own", content("own", 500), []string{"share/own", "share/plus"}},
 	} {
 		for _, offset := range []int{0, len(c.data) / 2, len(c.data) - 1} {
 			t.Run(fmt.Sprintf("%s at %d", c.name, offset), func(t *testing.T) {
@@ -36,7 +35,7 @@ func (s suite) damage(t *testing.T) {
 				if err := s.backend.Make(t.Context(), site, spec); err != nil {
 					t.Fatal(err)
 				}
-				flip(t, filepath.Join(site.Root.Path(), path(digest.Of(c.data), c.executable)), offset)
+				contents.flip(t, c.data, offset)
 				view, err := s.backend.Open(t.Context(), site, spec.Name)
 				if err != nil {
 					t.Logf("opening refuses: %v", err)
@@ -88,6 +87,14 @@ func (s suite) found(t *testing.T, view *deploy.View, spec deploy.Spec, damaged 
 		if !slices.Contains(damaged, string(d.Path[1:])) {
 			t.Errorf("%s is blamed: %s", d.Path, d.Problem)
 		}
+	}
+}
+
+// flip changes one bit of a content, in both of its forms.
+func (c *Contents) flip(t *testing.T, data []byte, offset int) {
+	t.Helper()
+	for _, executable := range []bool{false, true} {
+		flip(t, filepath.Join(c.root.Path(), path(digest.Of(data), executable)), offset)
 	}
 }
 

@@ -84,7 +84,7 @@ func inside(t *testing.T, view *deploy.View, in io.Reader, args ...string) ([]by
 	return out.Bytes(), err
 }
 
-// read reads a file of a view to its end.
+// read reads a file of a view to its end, named from the root of its tree.
 func read(t *testing.T, view *deploy.View, name string) ([]byte, error) {
 	t.Helper()
 	if view.Prepare == nil {

@@ -15,6 +15,7 @@ type Entry struct {
 	Point  string // where it is mounted
 	Kind   string // "overlay"
 	Source string
+	Super  string // options of the file system, separated by commas
 }
 
 // maxLine bounds a line of the table, in bytes: overlayfs lists its layers there.
@@ -35,10 +36,10 @@ func Table() ([]Entry, error) {
 	for lines.Scan() {
 		first, second, ok := strings.Cut(lines.Text(), " - ")
 		a, b := strings.Fields(first), strings.Fields(second)
-		if !ok || len(a) < 6 || len(b) < 2 {
+		if !ok || len(a) < 6 || len(b) < 3 {
 			return nil, fmt.Errorf("table of mounts: unexpected line %.80q", lines.Text())
 		}
-		all = append(all, Entry{Device: a[2], Root: unescape(a[3]), Point: unescape(a[4]), Kind: b[0], Source: unescape(b[1])})
+		all = append(all, Entry{Device: a[2], Root: unescape(a[3]), Point: unescape(a[4]), Kind: b[0], Source: unescape(b[1]), Super: b[2]})
 	}
 	return all, lines.Err()
 }
