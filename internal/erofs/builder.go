@@ -90,6 +90,7 @@ type inode struct {
 	mode     uint16
 	inside   bool // its content is in the image
 	further  bool // one more name of another
+	marked   bool // a directory that has the marks of a whiteout in it
 
 	children span // in sorted
 
@@ -158,6 +159,9 @@ func (b *Builder) Add(n *Node) error {
 		b.insert(i, name)
 		return nil
 	}
+	if err := n.check(); err != nil {
+		return fmt.Errorf("%q: %w", n.Path, err)
+	}
 	if err := b.describe(&i, n); err != nil {
 		return fmt.Errorf("%q: %w", n.Path, err)
 	}
@@ -165,6 +169,19 @@ func (b *Builder) Add(n *Node) error {
 		return fmt.Errorf("%q: %w", n.Path, err)
 	}
 	b.insert(i, name)
+	return nil
+}
+
+// check looks at what is refused whatever the type.
+func (n *Node) check() error {
+	switch {
+	case len(n.Object) > maxTarget:
+		return bad("object with a path of %d bytes, limit %d", len(n.Object), maxTarget)
+	case n.Content != nil && uint64(len(n.Content)) != n.Size:
+		return bad("content of %d bytes in a file of %d", len(n.Content), n.Size)
+	case len(n.Content) > MaxContent:
+		return bad("content of %d bytes, limit %d", len(n.Content), MaxContent)
+	}
 	return nil
 }
 
@@ -199,31 +216,21 @@ func (b *Builder) file(i *inode, n *Node) error {
 		}
 		return nil
 	}
-	if uint64(len(n.Content)) != n.Size {
-		return bad("content of %d bytes in a file of %d", len(n.Content), n.Size)
-	}
-	if len(n.Content) > MaxContent {
-		return bad("content of %d bytes, limit %d", len(n.Content), MaxContent)
-	}
 	i.inside = len(n.Content) > 0
 	i.data = b.text(string(n.Content))
 	return nil
 }
 
 // attributes takes the attributes, and those by which overlayfs finds the content.
+// Of two with one name the last counts; none before it may exceed the limit.
 func (b *Builder) attributes(i *inode, n *Node) error {
 	total := 12
 	i.xattrs.at = uint32(len(b.lists))
 	for _, x := range n.Xattrs {
-		total += 7 + len(x.Name) + len(x.Value)
+		total += b.take(i, x)
 		if len(x.Name) == 0 || len(x.Name) > maxName || total > maxXattrs {
 			return bad("attribute %.40q: names have 1 to %d bytes, all attributes of a file at most %d", x.Name, maxName, maxXattrs)
 		}
-		name := x.Name
-		if rest, ours := strings.CutPrefix(name, overlay); ours {
-			name = escaped + rest
-		}
-		b.set(i, name, x.Value)
 	}
 	if i.kind() != typeFile || i.inside || i.size == 0 {
 		return nil
@@ -237,6 +244,27 @@ func (b *Builder) attributes(i *inode, n *Node) error {
 		b.set(i, redirect, append([]byte{'/'}, n.Object...))
 	}
 	return nil
+}
+
+// take gives the inode that comes next an attribute of the source, and says by how much
+// its attributes grow. It costs the same however many there are.
+func (b *Builder) take(i *inode, x Xattr) (growth int) {
+	name := x.Name
+	if rest, ours := strings.CutPrefix(name, overlay); ours {
+		name = escaped + rest
+	}
+	attribute := b.pairs.attribute(name)
+	number := b.pairs.number(attribute, x.Value)
+	a := &b.pairs.attributes[attribute]
+	if a.inode == len(b.nodes)+1 {
+		old := b.lists[a.at]
+		b.lists[a.at] = number
+		return len(x.Value) - int(b.pairs.list[old].size)
+	}
+	a.inode, a.at = len(b.nodes)+1, len(b.lists)
+	b.lists = append(b.lists, number)
+	i.xattrs.n++
+	return 7 + len(x.Name) + len(x.Value)
 }
 
 // set gives an inode an attribute, in the place of one of that name. The inode's list
@@ -282,7 +310,7 @@ func (b *Builder) locate(path string, i *inode) (name string, err error) {
 	}
 	trimmed := strings.TrimLeft(path, "/")
 	switch {
-	case len(b.nodes) == 0 && trimmed == "":
+	case len(b.nodes) == 0 && path == "/":
 		return "", nil
 	case len(b.nodes) == 0:
 		return "", bad("%q comes before the root", path)

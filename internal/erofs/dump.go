@@ -76,10 +76,7 @@ func (p *dumpParser) add(b *Builder, line []byte) error {
 		return bad("a NUL at %d", at)
 	}
 	rest, more := line, true
-	for k := range p.fields {
-		if !more {
-			return bad("%d fields, want %d", k, fieldCount)
-		}
+	for k := range p.fields { // those that are missing are empty, as upstream has it
 		p.fields[k], rest, more = bytes.Cut(rest, []byte(" "))
 	}
 	p.node = Node{}
@@ -194,30 +191,41 @@ func (p *dumpParser) contents() error {
 	if err != nil {
 		return err
 	}
-	name, measured, err := p.optional(p.fields[fieldDigest])
-	if err != nil {
+	if err := p.digest(inside); err != nil {
 		return err
 	}
-	if measured {
-		if len(name) != 2*len(n.Digest) {
-			return bad("a digest of %d digits", len(name))
-		}
-		if _, err := hex.Decode(n.Digest[:], name); err != nil {
-			return bad("digest %q: %w", name, err)
-		}
-		n.Measured = true
+	if inside && uint64(len(content)) != n.Size {
+		return bad("content of %d bytes in a file of %d", len(content), n.Size)
 	}
-	switch n.Mode & typeBits {
-	case typeLink:
+	if n.Mode&typeBits == typeLink {
 		n.Target = string(payload)
-	case typeFile:
-		n.Object = string(payload)
-		if inside {
-			if n.Content = content; content == nil {
-				n.Content = []byte{}
-			}
-		}
+		return nil
 	}
+	n.Object = string(payload)
+	if inside {
+		n.Content = content
+	}
+	return nil
+}
+
+// digest reads the digest. Only a file whose content is elsewhere needs it to be one or
+// a dash; upstream's own dumps end before it.
+func (p *dumpParser) digest(inside bool) error {
+	n := &p.node
+	name, measured, err := p.optional(p.fields[fieldDigest])
+	if err != nil || !measured {
+		return err
+	}
+	if elsewhere := n.Mode&typeBits == typeFile && !inside && n.Size > 0; len(name) == 0 && !elsewhere {
+		return nil
+	}
+	if len(name) != 2*len(n.Digest) {
+		return bad("a digest of %d digits", len(name))
+	}
+	if _, err := hex.Decode(n.Digest[:], name); err != nil {
+		return bad("digest %q: %w", name, err)
+	}
+	n.Measured = true
 	return nil
 }
 
@@ -241,21 +249,10 @@ func (p *dumpParser) attributes(rest []byte) error {
 		if err != nil {
 			return err
 		}
-		p.put(string(name), content)
+		p.xattrs = append(p.xattrs, Xattr{string(name), content})
 	}
 	p.node.Xattrs = p.xattrs
 	return nil
-}
-
-// put sets an attribute; the last of a name counts.
-func (p *dumpParser) put(name string, value []byte) {
-	for k := range p.xattrs {
-		if p.xattrs[k].Name == name {
-			p.xattrs[k].Value = value
-			return
-		}
-	}
-	p.xattrs = append(p.xattrs, Xattr{name, value})
 }
 
 // optional reads a field in which a lone dash means nothing.

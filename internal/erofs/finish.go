@@ -40,10 +40,14 @@ func (t time) compare(o time) int {
 	return cmp.Or(cmp.Compare(t.sec, o.sec), cmp.Compare(t.nsec, o.nsec))
 }
 
-// Finish makes the image of what was added. The builder is of no more use.
+// Finish makes the image of what was added. The builder is of no more use. Errors
+// match ErrFormat or ErrTooLarge, and name the entry by its number, from 1: in a dump,
+// the line.
 func (b *Builder) Finish(opt Options) (*Image, error) {
-	if opt.MinVersion < 0 || opt.MinVersion > 1 {
-		return nil, fmt.Errorf("composefs format %d: there are 0 and 1", opt.MinVersion)
+	for _, v := range []int{opt.MinVersion, opt.MaxVersion} {
+		if v < 0 || v > 1 {
+			return nil, fmt.Errorf("composefs format %d: there are 0 and 1", v)
+		}
 	}
 	if len(b.nodes) == 0 {
 		return nil, bad("no root")
@@ -102,10 +106,15 @@ func (b *Builder) sortNames(list []int32) error {
 	}
 	for k := 1; k < len(list); k++ {
 		if compare(list[k-1], list[k]) == 0 {
-			return bad("%q is there twice", b.bytes(b.nodes[list[k]].name))
+			return b.wrong(max(list[k-1], list[k]), "the name is there already")
 		}
 	}
 	return nil
+}
+
+// wrong is bad for an entry that was added.
+func (b *Builder) wrong(n int32, format string, args ...any) error {
+	return fmt.Errorf("entry %d, %q: %w", n+1, b.bytes(b.nodes[n].name), bad(format, args...))
 }
 
 func (b *Builder) children(n int32) []int32 {
@@ -129,26 +138,33 @@ func (b *Builder) resolve() error {
 		if i := &b.nodes[n]; i.further {
 			at, ok := b.find(b.bytes(i.data))
 			if !ok {
-				return bad("%q links to %q, which is not there", b.bytes(i.name), b.bytes(i.data))
+				return b.wrong(int32(n), "it links to %.80q, which is not there", b.bytes(i.data))
 			}
 			i.target = at
 		}
 	}
 	for n := range b.nodes {
-		i := &b.nodes[n]
-		if !i.further {
-			continue
+		if err := b.follow(int32(n)); err != nil {
+			return err
 		}
-		at := i.target
-		for steps := 0; b.nodes[at].further; steps++ {
-			if at = b.nodes[at].target; at == int32(n) || steps > len(b.nodes) {
-				return bad("%q links to itself in the end", b.bytes(i.name))
-			}
+	}
+	return nil
+}
+
+// follow leads a further name, and all names on its way, straight to the inode: so
+// that a long chain is walked once.
+func (b *Builder) follow(n int32) error {
+	end := n
+	for steps := 0; b.nodes[end].further; steps++ {
+		if end = b.nodes[end].target; steps > len(b.nodes) {
+			return b.wrong(n, "it links to itself in the end")
 		}
-		if b.nodes[at].kind() == typeDir {
-			return bad("%q links to the directory %q", b.bytes(i.name), b.bytes(i.data))
-		}
-		i.target = at // shortens the way of others, too
+	}
+	if n != end && b.nodes[end].kind() == typeDir {
+		return b.wrong(n, "it links to a directory, %.80q", b.bytes(b.nodes[n].data))
+	}
+	for b.nodes[n].further {
+		n, b.nodes[n].target = b.nodes[n].target, end
 	}
 	return nil
 }
@@ -177,15 +193,24 @@ func (img *Image) rewrite() {
 		i.mode, i.size = i.mode&^typeBits|typeFile, 0
 		img.change(i, escaped+"whiteout", nil)
 		img.change(i, "user.overlay.whiteout", nil)
-		p := &img.nodes[i.parent]
-		img.change(p, escaped+"whiteouts", nil)
-		img.change(p, "user.overlay.whiteouts", nil)
-		if img.version >= 1 {
-			img.change(p, escaped+"opaque", []byte("x"))
-			img.change(p, "user.overlay.opaque", []byte("x"))
-		}
+		img.mark(&img.nodes[i.parent])
 	}
 	img.change(&img.nodes[0], opaque, []byte("y"))
+}
+
+// mark tells overlayfs that a directory has whiteouts; once, for each change of a list
+// copies it.
+func (img *Image) mark(dir *inode) {
+	if dir.marked {
+		return
+	}
+	dir.marked = true
+	img.change(dir, escaped+"whiteouts", nil)
+	img.change(dir, "user.overlay.whiteouts", nil)
+	if img.version >= 1 {
+		img.change(dir, escaped+"opaque", []byte("x"))
+		img.change(dir, "user.overlay.opaque", []byte("x"))
+	}
 }
 
 // addRootWhiteouts hides the folders of contents from kernels that have no data-only

@@ -40,6 +40,11 @@ type attribute struct {
 	suffix string
 	index  uint8
 	filter uint32 // its bit
+
+	// Where the inode that was given it last has it, so that a second one in the same
+	// inode is seen.
+	inode int // counted from 1; 0 for none
+	at    int // in lists
 }
 
 func newAttribute(name string) attribute {
