@@ -160,6 +160,11 @@ func (r *run) remote(ctx context.Context) error {
 			if err := r.repeat(); err != nil {
 				return err
 			}
+		case errors.Is(damage, digest.ErrMismatch) && r.road != nil && !relocated: // a delta may have said where it is
+			relocated = true
+			if again := r.relocate(ctx); again != nil {
+				return errors.Join(err, again)
+			}
 		default:
 			return err
 		}

@@ -132,12 +132,7 @@ func (n note) mount(site deploy.Site, folder *beneath.Dir) (*os.File, error) {
 		defer dir.Close()
 		o.Contents = append(o.Contents, dir.File())
 	}
-	mounted, err := o.Mount()
-	if errors.Is(err, unix.EINVAL) && o.Verity { // Linux before 6.6 cannot check contents
-		o.Verity = false
-		mounted, err = o.Mount()
-	}
-	return mounted, err
+	return o.Mount()
 }
 
 // isImage tells whether an open file is the image: by the kernel's measure, else by

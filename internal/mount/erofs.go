@@ -16,7 +16,7 @@ import (
 // What is mounted is what f is, whatever has its name meanwhile. The kernel parses
 // the image: it must be one that was made on this machine.
 func Image(f *os.File) (*os.File, error) {
-	mounted, err := image("/proc/self/fd/"+strconv.Itoa(int(f.Fd())), true)
+	mounted, err := image(openPath(f), true)
 	if !errors.Is(err, unix.ENOTBLK) && !errors.Is(err, unix.EINVAL) {
 		return mounted, err
 	}
@@ -37,8 +37,10 @@ func image(source string, file bool) (*os.File, error) {
 	if err := c.text("source", source); err != nil {
 		return nil, err
 	}
-	if err := c.flag("noacl"); err != nil {
-		return nil, err
+	for _, flag := range []string{"ro", "noacl"} {
+		if err := c.flag(flag); err != nil {
+			return nil, err
+		}
 	}
 	if file {
 		_ = c.flag("directio") // kernels that do not know it cache the image's own pages too

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 )
 
@@ -18,7 +19,8 @@ type Overlay struct {
 	// User has the marks of stubs be read from user.overlay.*, which needs no
 	// privileges. Otherwise they are trusted.overlay.*.
 	User bool
-	// Verity refuses contents that do not measure what the names say.
+	// Verity refuses contents that do not measure what the names say, where the kernel can
+	// (Linux 6.6).
 	Verity bool
 	// Folder, if Names is an unattached mount, is an empty folder in which kernels
 	// before 6.15 want to see it for a moment.
@@ -91,29 +93,35 @@ func (o Overlay) options(c *context) error {
 
 // byPaths gives the layers as paths, for older kernels: names and contents apart
 // (Linux 6.5), or all as ordinary layers, which is right because the image hides the
-// contents' folders.
+// contents' folders. The paths are those of open files: a parameter has at most 255
+// bytes.
 func (o Overlay) byPaths() (_ *os.File, err error) {
-	names := o.Names.Name()
+	names := o.Names
 	if o.Folder != nil {
-		names = o.Folder.Name()
+		at := o.Folder.Name()
 		if err := Attach(o.Names, o.Folder); err != nil {
 			return nil, err
 		}
-		defer func() { err = errors.Join(err, Detach(names)) }()
-	}
-	layers := []string{escape(names)}
-	for _, dir := range o.Contents {
-		layers = append(layers, escape(dir.Name()))
-	}
-	var failed error
-	for _, between := range []string{"::", ":"} {
-		mounted, err := o.lowerdir(strings.Join(layers, between))
-		if err == nil {
-			return mounted, nil
+		defer func() { err = errors.Join(err, Detach(at)) }()
+		if names, err = os.Open(at); err != nil {
+			return nil, err
 		}
-		failed = errors.Join(failed, err)
+		defer names.Close()
 	}
-	return nil, fmt.Errorf("as paths: %w", failed)
+	layers := []string{openPath(names)}
+	for _, dir := range o.Contents {
+		layers = append(layers, openPath(dir))
+	}
+	mounted, err := o.lowerdir(strings.Join(layers, "::"))
+	if err == nil {
+		return mounted, nil
+	}
+	o.Verity = false // kernels without data-only layers have no checks either
+	older, olderErr := o.lowerdir(strings.Join(layers, ":"))
+	if olderErr != nil {
+		return nil, fmt.Errorf("as paths: %w; %w", err, olderErr)
+	}
+	return older, nil
 }
 
 func (o Overlay) lowerdir(layers string) (*os.File, error) {
@@ -128,7 +136,5 @@ func (o Overlay) lowerdir(layers string) (*os.File, error) {
 	return c.mount()
 }
 
-// escape keeps a path from being taken for several.
-func escape(path string) string {
-	return strings.NewReplacer(`\`, `\\`, ":", `\:`, ",", `\,`).Replace(path)
-}
+// openPath is a path to an open file, for this process.
+func openPath(f *os.File) string { return "/proc/self/fd/" + strconv.Itoa(int(f.Fd())) }
