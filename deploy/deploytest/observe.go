@@ -19,8 +19,9 @@ type Observation struct {
 
 // Words for what becomes of damage.
 const (
-	Refused = "an error when it is read"
-	Found   = "found by `larch verify`"
+	Refused   = "an error when it is read"
+	Found     = "found by `larch verify`"
+	Unreached = "kept away from it" // the kernel lets nobody change a file, and another is another
 )
 
 // Observe tries what a backend does, whatever it says about itself.
@@ -47,7 +48,7 @@ func Observe(t *testing.T, backend deploy.Backend, newDir func(t *testing.T) str
 	case digest.Of(data) != digest.Of(content("program", 70_000)):
 		o.Damage = Found
 	default:
-		t.Errorf("%s: the damage does not reach it", backend.Name())
+		o.Damage = Unreached
 	}
 	o.Cache = "once for each"
 	if s.sharesCache(t) {
