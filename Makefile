@@ -37,7 +37,7 @@ test-long: test
 	LARCH_TEST_LONG=1 $(GO) test -timeout 25m ./...
 
 test-vm:
-	$(GO) run ./internal/vm test ./internal/verity ./store ./deploy/...
+	$(GO) run ./internal/vm test ./internal/verity ./store ./deploy/overlay ./deploy/composefs ./deploy/deploytest
 
 bench: build
 	@sh scripts/deps.sh --if-possible

@@ -15,7 +15,17 @@ import (
 // Where the file system has fs-verity each object is measured by the kernel before
 // it has its name; where it has not, an object is as good as its last reading.
 func TestVerity(t *testing.T) {
-	dir := t.TempDir()
+	testVerity(t, t.TempDir())
+	if btrfs := os.Getenv("LARCH_VM_BTRFS"); btrfs != "" {
+		dir := filepath.Join(btrfs, "store")
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		testVerity(t, dir)
+	}
+}
+
+func testVerity(t *testing.T, dir string) {
 	s := opened(t, dir, nil)
 	data := bytes.Repeat([]byte("larch"), 30_000)
 	mustPut(t, s, false, data)

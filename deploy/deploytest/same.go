@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"os"
 	"testing"
 
 	"github.com/larch-project/larch/deploy"
@@ -58,6 +59,11 @@ func normal(entries iter.Seq2[*tree.Entry, error]) iter.Seq2[*tree.Entry, error]
 			if err != nil {
 				yield(nil, err)
 				return
+			}
+			if uid, gid := uint32(os.Getuid()), uint32(os.Getgid()); uid != 0 && e.UID == uid && e.GID == gid {
+				own := *e
+				own.UID, own.GID = 0, 0
+				e = &own
 			}
 			if e.Kind == tree.Hardlink {
 				same := *first[e.Target]

@@ -18,8 +18,8 @@ const (
 	maxStreams = 4
 )
 
-// ahead reads large contents before they are asked for: the kernel asks for 128 KiB at
-// a time of an ordinary user's mount, and would wait for each of them to be read and
+// ahead reads large contents before they are asked for: of an ordinary user's mount the
+// kernel asks for 128 KiB at a time, and would wait for each of them to be read and
 // checked. It may be used concurrently.
 type ahead struct {
 	blocks  *blocks
@@ -56,7 +56,7 @@ func newAhead(b *blocks) *ahead {
 
 // read is blocks.read, from what was read ahead if it can be.
 func (a *ahead) read(cancel <-chan struct{}, d *deployment, c content, offset int64, p []byte) error {
-	if c.size() < streamMin {
+	if c.size() < streamMin || len(p) >= chunkSize { // the kernel itself asks for enough at a time
 		return a.blocks.read(cancel, d, c, offset, p)
 	}
 	for len(p) > 0 {

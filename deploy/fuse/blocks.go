@@ -20,6 +20,9 @@ const (
 	treeBytes = 32 << 20
 	// openFiles bounds the objects that are kept open.
 	openFiles = 128
+	// closedTries is how often, at most, an object may be closed, to make room for another,
+	// before it was read.
+	closedTries = 100
 	// openReaders bounds the contents that are kept open at the Source.
 	openReaders = 32
 	// pageGroup is how much of a file the kernel may keep in one piece, in bytes.
@@ -73,7 +76,13 @@ func (b *blocks) readWhole(cancel <-chan struct{}, d *deployment, c content, off
 func (b *blocks) readStored(d *deployment, c content, offset int64, p []byte) error {
 	name := d.index.path(c)
 	err := b.readObject(d, c, name, offset, p)
-	if damaged(err) || errors.Is(err, unix.EIO) || errors.Is(err, fs.ErrClosed) {
+	for range closedTries {
+		if !errors.Is(err, fs.ErrClosed) {
+			break
+		}
+		err = b.readObject(d, c, name, offset, p)
+	}
+	if damaged(err) || errors.Is(err, unix.EIO) {
 		b.objects.remove(name)
 		err = b.readObject(d, c, name, offset, p)
 	}
@@ -106,8 +115,12 @@ func (b *blocks) readObject(d *deployment, c content, name string, offset int64,
 // the mount. The kernel keeps pages in groups and drops only whole ones, so what came
 // before goes once more.
 func spare(f *os.File, offset, n int64) {
+	conn, err := f.SyscallConn() // another reader may close the file meanwhile
+	if err != nil {
+		return
+	}
 	first := offset / pageGroup * pageGroup
-	unix.Fadvise(int(f.Fd()), first, offset+n-first, unix.FADV_DONTNEED)
+	_ = conn.Control(func(fd uintptr) { _ = unix.Fadvise(int(fd), first, offset+n-first, unix.FADV_DONTNEED) })
 }
 
 // object is an open file of the store.
@@ -187,3 +200,6 @@ func (b *blocks) reader(cancel <-chan struct{}, c content) (Reader, error) {
 	}
 	return r, err
 }
+
+// damaged tells errors that say that what is stored is wrong.
+func damaged(err error) bool { return errors.Is(err, digest.ErrMismatch) }

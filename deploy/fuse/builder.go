@@ -14,8 +14,7 @@ import (
 	"github.com/larch-project/larch/tree"
 )
 
-// placed is what the builder wants to know of contents: where each is, below the
-// site's root.
+// locator tells where the content of an entry is, below the site's root.
 type locator func(e *tree.Entry) (string, error)
 
 // builder makes an index of a tree. It holds the whole tree: about 400 bytes for each

@@ -1,12 +1,14 @@
 package fuse
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"runtime/debug"
 	"time"
 
 	gofuse "github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
 
 	"github.com/larch-project/larch/internal/beneath"
 )
@@ -35,7 +37,9 @@ func serveChild(root *beneath.Dir, how, initText string, source Source) error {
 	f.tell = c.forgetEntry
 	if again {
 		f.nodes.loadAll(true)
-		if err := c.resend(); err != nil {
+		if err := c.resend(); errors.Is(err, unix.ENODEV) {
+			return nil // the mount went meanwhile
+		} else if err != nil {
 			return fmt.Errorf("asking the kernel to ask again: %w", err)
 		}
 	}

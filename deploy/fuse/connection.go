@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -93,6 +94,20 @@ func (c *connection) serve() error {
 	return c.err
 }
 
+// resident makes a buffer all of which is in memory. When a process is killed while the
+// kernel copies a request to it, the kernel goes on if it need not find a page first;
+// else it gives up, and who asked gets EIO.
+//
+// Source: fs/fuse/dev.c, fuse_dev_do_read; mm/gup.c, get_user_pages_fast.
+func resident(size int) []byte {
+	p := make([]byte, size)
+	for i := 0; i < size; i += os.Getpagesize() {
+		p[i] = 1
+	}
+	p[size-1] = 1
+	return p
+}
+
 // addReader adds one, unless there are too many.
 func (c *connection) addReader() {
 	if c.all.Add(1) > maxReaders {
@@ -109,7 +124,7 @@ func (c *connection) addReader() {
 // read answers one request after the other. The last one that is free finds another
 // reader first, so that one that waits keeps nobody waiting.
 func (c *connection) read() {
-	in, out := make([]byte, inputSize), make([]byte, smallAnswer)
+	in, out := resident(inputSize), resident(smallAnswer)
 	for {
 		n, err := readRequest(c.fd, in)
 		if err != nil {

@@ -76,8 +76,11 @@ func (f *files) Lookup(_ <-chan struct{}, in *gofuse.InHeader, name string, out 
 }
 
 func (f *files) lookupDeployment(name string, out *gofuse.EntryOut) gofuse.Status {
+	if strings.Contains(name, ".") {
+		return gofuse.ENOENT // no deployment has such a name
+	}
 	d, err := f.nodes.show(name)
-	if errors.Is(err, fs.ErrNotExist) || strings.Contains(name, ".") {
+	if errors.Is(err, fs.ErrNotExist) {
 		return gofuse.ENOENT
 	} else if err != nil {
 		return gofuse.EIO

@@ -223,3 +223,16 @@ func (x *index) identity(r record) digest.Digest {
 	}
 	return x.content(r.a()).digest()
 }
+
+// pathOf finds out which path a record has: slowly, for messages.
+func (x *index) pathOf(i uint32) tree.Path {
+	if i == 0 {
+		return "/"
+	}
+	for parent := range i {
+		if r := x.record(parent); r.kind() == tree.Directory && r.a() <= i && i < r.a()+r.b() {
+			return x.pathOf(parent).Join(x.name(x.record(i)))
+		}
+	}
+	return "/"
+}

@@ -10,7 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/larch-project/larch/deploy"
-	"github.com/larch-project/larch/digest"
 	"github.com/larch-project/larch/internal/beneath"
 	"github.com/larch-project/larch/tree"
 )
@@ -217,89 +216,12 @@ func (d *deployment) files() func(yield func(uint64, uint32) bool) {
 	}
 }
 
-// drop stops showing a deployment. What the kernel still knows of it goes on working.
-func (n *nodes) drop(d *deployment) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.byName[d.name] == d {
-		delete(n.byName, d.name)
-	}
-	n.handOverLocked(d)
-	n.unloadLocked(d)
-}
-
-// handOverLocked lets other deployments stand for the files that they have too.
-func (n *nodes) handOverLocked(d *deployment) {
-	for _, o := range n.byName {
-		if o == d {
-			continue
-		}
-		for id, i := range o.files() {
-			if ref := n.files[id]; ref.key == d.key {
-				n.files[id] = fileRef{o.key, i, ref.refs}
-				d.refs -= min(d.refs, uint64(ref.refs))
-				o.refs += uint64(ref.refs)
-			}
-		}
-	}
-}
-
-// unloadLocked gives the memory of a deployment back that is neither shown nor known to
-// the kernel.
-func (n *nodes) unloadLocked(d *deployment) {
-	if n.byName[d.name] == d || d.refs > 0 || d.pinned || n.byKey[d.key] != d {
-		return
-	}
-	for id := range d.files() {
-		if n.files[id].key == d.key {
-			delete(n.files, id)
-		}
-	}
-	delete(n.byKey, d.key)
-	d.close()
-	if d.order != nil {
-		n.recording.Add(-1)
-		d.order.close()
-	}
-}
-
 // idOf gives the node id of a record.
 func (d *deployment) idOf(i uint32) uint64 {
 	if r := d.index.record(i); r.kind() == tree.Regular {
 		return r.file()
 	}
 	return d.key.node(i)
-}
-
-// give notes that the kernel is being given a node.
-func (n *nodes) give(id uint64) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	k := key(id >> 32)
-	if ref, ok := n.files[id]; ok {
-		ref.refs++
-		n.files[id] = ref
-		k = ref.key
-	}
-	if d := n.byKey[k]; d != nil {
-		d.refs++
-	}
-}
-
-// forget notes that the kernel has forgotten a node that it was given so many times.
-func (n *nodes) forget(id, times uint64) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	k := key(id >> 32)
-	if ref, ok := n.files[id]; ok {
-		ref.refs -= uint32(min(uint64(ref.refs), times))
-		n.files[id] = ref
-		k = ref.key
-	}
-	if d := n.byKey[k]; d != nil {
-		d.refs -= min(d.refs, times)
-		n.unloadLocked(d)
-	}
 }
 
 // shownBy gives the shown deployment of a key.
@@ -310,47 +232,4 @@ func (n *nodes) shownBy(k key) *deployment {
 		return d
 	}
 	return nil
-}
-
-// pathOf finds out which path a record has: slowly, for messages.
-func (x *index) pathOf(i uint32) tree.Path {
-	if i == 0 {
-		return "/"
-	}
-	for parent := range i {
-		if r := x.record(parent); r.kind() == tree.Directory && r.a() <= i && i < r.a()+r.b() {
-			return x.pathOf(parent).Join(x.name(x.record(i)))
-		}
-	}
-	return "/"
-}
-
-// damaged tells errors that say that what is stored is wrong.
-func damaged(err error) bool { return errors.Is(err, digest.ErrMismatch) }
-
-// watch records the first reads of a deployment, if that is wanted.
-func (n *nodes) watch(d *deployment) {
-	n.loading.Lock()
-	defer n.loading.Unlock()
-	o := recorded(n.root, d, d.order)
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if d.order == nil && o != nil {
-		n.recording.Add(1)
-	}
-	d.order = o
-}
-
-// noteRead records a read, in all deployments that have the file and want it.
-func (n *nodes) noteRead(id uint64, d digest.Digest) {
-	if n.recording.Load() == 0 {
-		return
-	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for _, o := range n.byName {
-		if o.order != nil {
-			o.order.note(id, d)
-		}
-	}
 }

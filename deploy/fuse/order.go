@@ -101,3 +101,30 @@ func (o *order) close() {
 		o.file.Close()
 	}
 }
+
+// watch records the first reads of a deployment, if that is wanted.
+func (n *nodes) watch(d *deployment) {
+	n.loading.Lock()
+	defer n.loading.Unlock()
+	o := recorded(n.root, d, d.order)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if d.order == nil && o != nil {
+		n.recording.Add(1)
+	}
+	d.order = o
+}
+
+// noteRead records a read, in all deployments that have the file and want it.
+func (n *nodes) noteRead(id uint64, d digest.Digest) {
+	if n.recording.Load() == 0 {
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, o := range n.byName {
+		if o.order != nil {
+			o.order.note(id, d)
+		}
+	}
+}

@@ -48,8 +48,7 @@ func Serve(ctx context.Context, command, args []string, source Source) error {
 	if err != nil {
 		return fmt.Errorf("fuse: to be started by larch alone: %w", err)
 	}
-	defer root.Close()
-	switch {
+	switch { // root stays open as long as the process lives
 	case args[0] == roleSupervisor && len(args) == 2:
 		s := supervisor{command: command, path: args[1], root: root, log: newLog(root, time.Now)}
 		return s.run(ctx, os.NewFile(readyFD, "ready"))
@@ -82,6 +81,7 @@ func (s *supervisor) run(ctx context.Context, ready *os.File) error {
 	defer s.device.Close()
 	fmt.Fprintln(ready, readyWord)
 	ready.Close()
+	go readAhead(s.root) // it waits for a child
 	stop := context.AfterFunc(ctx, func() { detach(context.WithoutCancel(ctx), s.root) })
 	defer stop()
 	return s.watch(c)
@@ -104,6 +104,17 @@ func (s *supervisor) begin(ctx context.Context) (_ *child, err error) {
 	return s.start(childFirst)
 }
 
+// readAhead has the kernel ask for as much at a time as a request can hold: it takes
+// 128 KiB otherwise. That needs root, and is not necessary.
+func readAhead(root *beneath.Dir) {
+	st, err := root.Lstat(mountPoint)
+	if err != nil || os.Geteuid() != 0 {
+		return
+	}
+	name := fmt.Sprintf("/sys/class/bdi/%d:%d/read_ahead_kb", unix.Major(st.Dev), unix.Minor(st.Dev))
+	_ = os.WriteFile(name, []byte(strconv.Itoa(maxRead>>10)), 0)
+}
+
 // How a child comes to its connection.
 const (
 	childFirst = "first"
@@ -116,6 +127,7 @@ type child struct {
 	served *os.File // where it writes one byte, when it has answered a request
 }
 
+// start starts a child.
 func (s *supervisor) start(how string) (*child, error) {
 	served, its, err := os.Pipe()
 	if err != nil {

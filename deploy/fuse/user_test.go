@@ -1,19 +1,16 @@
 package fuse_test
 
 import (
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"syscall"
+	"strings"
 	"testing"
+
+	"github.com/larch-project/larch/deploy/deploytest"
+	"github.com/larch-project/larch/deploy/fuse"
+	"github.com/larch-project/larch/tree"
 )
-
-const someUser = 1000
-
-// comparing are the tests of the suite that compare owners with root's: they are for root
-// alone, whoever the backend is.
-const comparing = "^TestContract$/^(same|links|made|fault|removal_while_in|leftovers|many|umask)"
 
 // an ordinary user mounts through fusermount3: all tests are run once more by one
 func TestAsUser(t *testing.T) {
@@ -24,19 +21,33 @@ func TestAsUser(t *testing.T) {
 		t.Skip("needs fusermount3, of the package fuse3")
 	}
 	everybodyMayMount(t)
-	home, err := os.MkdirTemp("", "user")
-	if err != nil {
+	deploytest.AllAsUser(t)
+}
+
+// what root serves is for all, within the permissions of its files
+func TestServedByRootForAll(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root")
+	}
+	m := needsServer(t)
+	if err := os.Chmod(filepath.Dir(m.dir), 0o755); err != nil { // of the test
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.RemoveAll(home) })
-	if err := os.Chown(home, someUser, someUser); err != nil {
+	list := []*tree.Entry{{Path: "/", Kind: tree.Directory, Mode: 0o755, Nlink: 1}, fileEntry("/open", []byte("text")), fileEntry("/own", []byte("text"))}
+	list[2].Mode = 0o600
+	view := m.open(t, backend, specOfEntries(t, "release", list))
+	if out, err := deploytest.AsUser(t, t.TempDir(), "open-and-read", m.dir, "release", "open").CombinedOutput(); err != nil || string(out) != "text" {
+		t.Errorf("read %q, error %v", out, err)
+	}
+	if out, err := deploytest.AsUser(t, t.TempDir(), "open-and-read", m.dir, "release", "own").CombinedOutput(); err == nil || !strings.Contains(string(out), "permission denied") {
+		t.Errorf("root's own: read %q, error %v", out, err)
+	}
+	view.Close()
+	if err := fuse.Stop(t.Context(), m.dir); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), copyOfThis(t, home), "-test.v", "-test.skip", comparing)
-	cmd.Dir, cmd.Env = home, append(os.Environ(), "TMPDIR="+home, "HOME="+home)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: someUser, Gid: someUser}}
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Errorf("as user %d: %v\n%s", someUser, err, out)
+	if out, err := deploytest.AsUser(t, t.TempDir(), "open-and-read", m.dir, "release", "open").CombinedOutput(); err == nil || !strings.Contains(string(out), "starting the server") {
+		t.Errorf("without a server: read %q, error %v", out, err)
 	}
 }
 
@@ -52,23 +63,4 @@ func everybodyMayMount(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.Chmod(device, info.Mode().Perm()) })
-}
-
-// copyOfThis copies the test binary to where another user can execute it.
-func copyOfThis(t *testing.T, dir string) string {
-	from, err := os.Open("/proc/self/exe")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer from.Close()
-	name := filepath.Join(dir, "fuse.test")
-	to, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE, 0o755)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer to.Close()
-	if _, err := io.Copy(to, from); err != nil {
-		t.Fatal(err)
-	}
-	return name
 }

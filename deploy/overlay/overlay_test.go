@@ -17,3 +17,5 @@ var backend = overlay.Backend{Command: []string{"/proc/self/exe", "enter"}}
 func TestBackend(t *testing.T) {
 	deploytest.Run(t, backend, func(t *testing.T) string { return t.TempDir() })
 }
+
+func TestAsUser(t *testing.T) { deploytest.AllAsUser(t) }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"os"
-	"path/filepath"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -12,9 +11,18 @@ import (
 	"github.com/larch-project/larch/digest"
 )
 
-func written(t *testing.T, content []byte) *os.File {
+// folders are on all file systems that there are to try.
+func folders(t *testing.T) []string {
+	all := []string{t.TempDir()}
+	if btrfs := os.Getenv("LARCH_VM_BTRFS"); btrfs != "" {
+		all = append(all, btrfs)
+	}
+	return all
+}
+
+func written(t *testing.T, dir string, content []byte) *os.File {
 	t.Helper()
-	f, err := os.Create(filepath.Join(t.TempDir(), "file"))
+	f, err := os.CreateTemp(dir, "file")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,9 +36,15 @@ func written(t *testing.T, content []byte) *os.File {
 // Where the file system has fs-verity, the kernel's measure is our digest and the
 // file cannot change; where it has not, the file is as it was.
 func TestEnable(t *testing.T) {
+	for _, dir := range folders(t) {
+		testEnable(t, dir)
+	}
+}
+
+func testEnable(t *testing.T, dir string) {
 	for _, size := range []int{0, 1, digest.BlockSize, digest.BlockSize + 1, 129 * digest.BlockSize, 1 << 20} {
 		content := bytes.Repeat([]byte{byte(size), 7, 1}, size)[:size]
-		f := written(t, content)
+		f := written(t, dir, content)
 		sealed, have, err := Enable(f)
 		if errors.Is(err, ErrUnsupported) {
 			if os.Getenv("LARCH_VM") != "" {
@@ -59,11 +73,11 @@ func TestEnable(t *testing.T) {
 }
 
 func TestMeasureOfOrdinaryFile(t *testing.T) {
-	f := written(t, []byte("content"))
+	f := written(t, t.TempDir(), []byte("content"))
 	if d, err := Measure(f); !errors.Is(err, ErrUnsupported) && !errors.Is(err, unix.ENODATA) || !d.IsZero() {
 		t.Errorf("measured %v, error %v", d, err)
 	}
-	if err := Probe(written(t, nil)); err != nil && !errors.Is(err, ErrUnsupported) {
+	if err := Probe(written(t, t.TempDir(), nil)); err != nil && !errors.Is(err, ErrUnsupported) {
 		t.Error(err)
 	}
 }
