@@ -44,6 +44,14 @@ type Backend interface {
 	Remove(ctx context.Context, site Site, name string) error
 }
 
+// Forgetter is a backend whose deployments the kernel remembers contents of that have
+// been replaced since.
+type Forgetter interface {
+	// Forget has the kernel look anew when the deployment is next opened: ErrInUse while
+	// anybody holds it.
+	Forget(ctx context.Context, site Site, name string) error
+}
+
 // Site is where deployments are and what they are made of.
 type Site struct {
 	Root    *beneath.Dir // the installation's root

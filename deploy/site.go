@@ -111,6 +111,17 @@ func (d Deployment) locked(root *beneath.Dir, take func(*os.File) error) (*os.Fi
 	}
 }
 
+// Alone does something to a deployment that nobody holds meanwhile: ErrInUse if
+// somebody does. Without a deployment it does nothing.
+func (d Deployment) Alone(root *beneath.Dir, do func() error) error {
+	claimed, err := d.claim(root)
+	if err != nil {
+		return err
+	}
+	defer claimed.Close()
+	return do()
+}
+
 // current tells whether an open lock is still that of the deployment.
 func (d Deployment) current(root *beneath.Dir, f *os.File) (bool, error) {
 	var mine unix.Stat_t

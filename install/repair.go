@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/larch-project/larch/deploy"
 	"github.com/larch-project/larch/fetch"
 	"github.com/larch-project/larch/internal/durable"
 	"github.com/larch-project/larch/internal/inode"
@@ -65,6 +66,11 @@ func (i *Installation) repair(ctx context.Context) error {
 		if name := in.deployment().Folder(); !done[name] {
 			done[name] = true
 			errs = append(errs, i.repairRelease(ctx, all, in))
+		}
+	}
+	for _, in := range eachOf(history) {
+		if all.replaced {
+			errs = append(errs, i.forget(ctx, in))
 		}
 	}
 	errs = append(errs, i.barrier())
@@ -243,9 +249,26 @@ func (i *Installation) repairContents(ctx context.Context, all *sources, in Inst
 	if err := c.locate(ctx, i.store, i.store); err != nil {
 		return err
 	}
+	all.replaced = all.replaced || c.need.Objects > 0
 	batch := i.store.NewBatch(ctx)
 	defer batch.Close()
 	return c.fetch(ctx, batch, func(int64) {})
+}
+
+// forget has forms whose contents the kernel remembers look at them anew.
+func (i *Installation) forget(ctx context.Context, in Installed) error {
+	b, err := i.backend(in.Backend)
+	if err != nil {
+		return err
+	}
+	f, ok := b.(deploy.Forgetter)
+	if !ok {
+		return nil
+	}
+	if err := f.Forget(ctx, i.site(), in.Release.String()); err != nil {
+		return fmt.Errorf("%s %s: looking at mended contents: %w", in.Ref, in.Version, err)
+	}
+	return nil
 }
 
 // repairGeneration makes the folder of a generation anew, if it is not right, and

@@ -169,6 +169,8 @@ type sources struct {
 	inst  *Installation
 	list  []*source
 	stats transport.Stats
+
+	replaced bool // contents were wrong or missing, and were fetched again
 }
 
 // open opens remotes that are not open yet: all, unless some are named.

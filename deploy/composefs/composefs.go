@@ -155,6 +155,12 @@ func (Backend) Open(ctx context.Context, site deploy.Site, name string) (*deploy
 	return &deploy.View{Path: filepath.Join(site.Root.Path(), d.Folder(), mountName), Hold: hold}, nil
 }
 
+// Forget implements deploy.Forgetter: overlayfs remembers the objects that it has
+// opened as long as it is mounted.
+func (Backend) Forget(_ context.Context, site deploy.Site, name string) error {
+	return named(name).Alone(site.Root, func() error { return leave(site, name) })
+}
+
 // Remove implements deploy.Backend.
 func (Backend) Remove(_ context.Context, site deploy.Site, name string) error {
 	return named(name).Remove(site.Root, func() error { return leave(site, name) })
