@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/larch-project/larch/deploy"
+	"github.com/larch-project/larch/deploy/fuse"
 	"github.com/larch-project/larch/release"
 	"github.com/larch-project/larch/store"
 	"github.com/larch-project/larch/tree"
@@ -111,7 +112,11 @@ func (p *Plan) deploy(ctx context.Context, s *Step) error {
 	if s.Before != nil && s.Before.Backend == s.After.Backend {
 		previous = s.Before.Release.String()
 	}
-	if err := p.inst.deploy(ctx, *s.After, s.Release, previous); err != nil {
+	err := p.inst.deploy(ctx, *s.After, s.Release, previous)
+	if err == nil && p.opt.OnDemand {
+		err = fuse.Record(p.inst.root, s.After.Release.String())
+	}
+	if err != nil {
 		return fmt.Errorf("installing %s %s: %w", s.Ref, s.After.Version, err)
 	}
 	return nil

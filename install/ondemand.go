@@ -13,6 +13,7 @@ import (
 	"github.com/larch-project/larch/deploy/fuse"
 	"github.com/larch-project/larch/digest"
 	"github.com/larch-project/larch/fetch"
+	"github.com/larch-project/larch/release"
 	"github.com/larch-project/larch/store"
 	"github.com/larch-project/larch/transport"
 	"github.com/larch-project/larch/tree"
@@ -137,13 +138,25 @@ func (s *onDemand) begin(ctx context.Context, in Installed) (*fetch.Lazy, error)
 		return nil, err
 	}
 	s.releases[in.Release] = l
-	order, err := fuse.Order(s.inst.root, in.Release.String())
-	if err != nil {
-		order = nil // nothing was recorded
-	}
-	l.Prefetch(order)
+	l.Prefetch(s.order(in, rel))
 	go s.finish(ctx, l, rel.Tree.Info())
 	return l, nil
+}
+
+// order is in which order contents were read when the release was started before, or
+// one of those before it, whose contents are much the same; nil if nothing was
+// recorded.
+func (s *onDemand) order(in Installed, rel *release.Release) []digest.Digest {
+	names := []digest.Digest{in.Release}
+	for _, p := range rel.Previous {
+		names = append(names, p.Release)
+	}
+	for _, name := range names {
+		if order, err := fuse.Order(s.inst.root, name.String()); err == nil && len(order) > 0 {
+			return order
+		}
+	}
+	return nil
 }
 
 // source opens the remote of a release; its trust is not asked again, for the release
