@@ -144,7 +144,7 @@ func (j *judge) inode(e *tree.Entry, st *unix.Stat_t) (problems []string) {
 	if (st.Uid != e.UID || st.Gid != e.GID) && !(e.UID == 0 && e.GID == 0 && st.Uid == j.owner.Uid) {
 		problems = append(problems, fmt.Sprintf("belongs to %d:%d instead of %d:%d", st.Uid, st.Gid, e.UID, e.GID))
 	}
-	if st.Mtim.Sec != e.Mtime.Sec || uint32(st.Mtim.Nsec) != e.Mtime.Nsec {
+	if int64(st.Mtim.Sec) != e.Mtime.Sec || uint32(st.Mtim.Nsec) != e.Mtime.Nsec {
 		problems = append(problems, fmt.Sprintf("has the time %d.%09d instead of %d.%09d", st.Mtim.Sec, st.Mtim.Nsec, e.Mtime.Sec, e.Mtime.Nsec))
 	}
 	return problems

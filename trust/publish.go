@@ -244,7 +244,7 @@ func (d *draft) write(files []newFile, head []byte) error {
 	if err := durable.WriteFile(d.trust, timestampFile, head, 0o644); err != nil {
 		return err
 	}
-	outdate(d.trust, before.Mtim.Sec)
+	outdate(d.trust, int64(before.Mtim.Sec))
 	return nil
 }
 

@@ -159,7 +159,7 @@ func (m *maker) has(e *tree.Entry, name string) bool {
 	}
 	st, err := m.previous.Lstat(name)
 	return err == nil && st.Mode == unix.S_IFREG|e.Mode&^0o222 && st.Size == e.Size &&
-		st.Mtim.Sec == e.Mtime.Sec && uint32(st.Mtim.Nsec) == e.Mtime.Nsec &&
+		int64(st.Mtim.Sec) == e.Mtime.Sec && uint32(st.Mtim.Nsec) == e.Mtime.Nsec &&
 		(e.UID == 0 && e.GID == 0 || st.Uid == e.UID && st.Gid == e.GID) && isStub(e, m.previous, name, &st)
 }
 

@@ -15,10 +15,14 @@ import (
 //
 // Source: utimensat(2) with AT_EMPTY_PATH; Linux 5.8.
 func SetTime(f *os.File, sec int64, nsec uint32) error {
-	at := unix.Timespec{Sec: sec, Nsec: int64(nsec)}
+	var at unix.Timespec // whose fields have the machine's own width
+	set(&at.Sec, sec)
+	set(&at.Nsec, int64(nsec))
 	err := unix.UtimesNanoAt(int(f.Fd()), "", []unix.Timespec{at, at}, unix.AT_EMPTY_PATH)
 	return wrap("utimensat", f, err)
 }
+
+func set[T int32 | int64](field *T, value int64) { *field = T(value) }
 
 // Copy makes the empty file to hold the first size bytes of from: by sharing its
 // blocks (FICLONE), else inside the kernel, else through memory. Both files'

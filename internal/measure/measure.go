@@ -53,7 +53,7 @@ func Run(env []string, name string, args ...string) (Usage, string, error) {
 	}
 	state := cmd.ProcessState
 	rusage := state.SysUsage().(*syscall.Rusage)
-	return Usage{state.UserTime() + state.SystemTime(), wall, rusage.Maxrss << 10}, out.String(), nil
+	return Usage{state.UserTime() + state.SystemTime(), wall, int64(rusage.Maxrss) << 10}, out.String(), nil
 }
 
 // RemoveAll removes a folder, be its folders read-only or not.
