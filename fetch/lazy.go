@@ -55,7 +55,6 @@ type Lazy struct {
 	urgent []int32 // frames that somebody waits for, the newest last
 	queue  []int32 // frames to fetch when nobody waits
 	work   *sync.Cond
-	left   int // frames that are not there
 }
 
 // lazyPlace is where a content is.
@@ -115,12 +114,11 @@ func NewLazy(ctx context.Context, from transport.Transport, st *store.Store, nam
 // place finds out which frames hold what.
 func (l *Lazy) place(st *store.Store, info tree.Info) error {
 	var base int64
-	used := make([]bool, len(l.index.Frames))
 	for e, err := range st.Tree(info.Digest, info.Size) {
 		if err != nil {
 			return err
 		}
-		if e.Kind != tree.Regular || e.Size <= tree.InlineMax || l.places[e.Digest] != nil {
+		if !e.External() || l.places[e.Digest] != nil {
 			continue
 		}
 		if len(l.places) >= len(l.index.Objects) {
@@ -133,10 +131,6 @@ func (l *Lazy) place(st *store.Store, info tree.Info) error {
 		l.places[e.Digest] = p
 		for n := p.first; n < p.end; n++ {
 			l.byFrame[n] = append(l.byFrame[n], p)
-			if !used[n] {
-				used[n] = true
-				l.left++
-			}
 		}
 		base += (e.Size + digest.BlockSize - 1) / digest.BlockSize * digest.BlockSize
 	}
@@ -317,7 +311,7 @@ func (l *Lazy) Store(ctx context.Context, st *store.Store, to *store.Batch, info
 			return err
 		}
 		o := store.ObjectOf(e)
-		if e.Kind != tree.Regular || e.Size <= tree.InlineMax || st.Has(o) {
+		if !e.External() || st.Has(o) {
 			continue
 		}
 		if err := l.storeOne(to, o); err != nil {

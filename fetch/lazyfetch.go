@@ -68,10 +68,7 @@ func (l *Lazy) settle(n int32, err error) {
 	defer l.mu.Unlock()
 	f := &l.frames[n]
 	f.err, f.busy = err, false
-	if err == nil && !f.there {
-		f.there = true
-		l.left--
-	}
+	f.there = f.there || err == nil
 	if f.there || errors.Is(err, digest.ErrMismatch) {
 		close(f.done)
 		f.done = nil

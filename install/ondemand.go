@@ -42,7 +42,7 @@ func later(entries iter.Seq2[*tree.Entry, error], have fetch.Have) (fetch.Have, 
 		if err != nil {
 			return nil, err
 		}
-		if e.Kind == tree.Regular && e.Size > tree.InlineMax && strings.HasPrefix(string(e.Path), exportPath) {
+		if e.External() && strings.HasPrefix(string(e.Path), exportPath) {
 			n.now[e.Digest] = true
 		}
 	}

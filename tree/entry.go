@@ -69,6 +69,9 @@ type Entry struct {
 // Executable tells whether any of the run bits is set.
 func (e *Entry) Executable() bool { return e.Mode&0o111 != 0 }
 
+// External tells whether the content stands elsewhere than in the tree.
+func (e *Entry) External() bool { return e.Kind == Regular && e.Size > InlineMax }
+
 // equal tells whether two entries say the same, path included.
 func (e *Entry) equal(o *Entry) bool {
 	return e.Path == o.Path && e.sameInode(o) && e.Kind == o.Kind && e.Target == o.Target &&

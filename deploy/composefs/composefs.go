@@ -2,10 +2,8 @@ package composefs
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -14,7 +12,6 @@ import (
 	"github.com/larch-project/larch/deploy"
 	"github.com/larch-project/larch/digest"
 	"github.com/larch-project/larch/internal/beneath"
-	"github.com/larch-project/larch/tree"
 )
 
 // What a deployment's folder holds.
@@ -23,11 +20,8 @@ const (
 	linksName = "run"   // contents with the run bit, as the image names them
 	mountName = "mount" // where the tree is seen
 	belowName = "below" // an empty folder that older kernels need on the way
-	noteName  = "note"
 
 	objects = "objects" // of the site
-
-	maxNote = 64 << 10 // bytes
 )
 
 // Backend implements deploy.Backend. The zero value is ready for use.
@@ -81,36 +75,14 @@ func fill(ctx context.Context, site deploy.Site, spec deploy.Spec, aside *beneat
 		return fmt.Errorf("composefs image: %w", &digest.MismatchError{Want: stated, Have: made.Image, WantSize: made.Size, HaveSize: made.Size})
 	}
 	made.Verity = w.look.Measured()
-	return writeNote(aside, made)
+	return deploy.WriteNote(aside, made)
 }
 
-func writeNote(aside *beneath.Dir, n note) error {
-	data, err := json.Marshal(n)
-	if err != nil {
-		return err
-	}
-	f, err := aside.Create(noteName, 0o644)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	return errors.Join(err, f.Chmod(0o644), f.Close())
-}
-
-// readNote reads a deployment's note; one that is damaged is fs.ErrNotExist.
-func readNote(folder *beneath.Dir) (n note, err error) {
-	data, err := folder.ReadFile(noteName, maxNote)
-	if err == nil && json.Unmarshal(data, &n) != nil {
-		err = &fs.PathError{Op: "read", Path: noteName, Err: fs.ErrNotExist}
-	}
-	return n, err
-}
-
-// isRight compares the image with one that is made again, in memory's stead, and the
+// isRight compares the image with one that is made again and only hashed, and the
 // links with the tree.
 func isRight(ctx context.Context, site deploy.Site, spec deploy.Spec, folder *beneath.Dir) (bool, error) {
-	n, err := readNote(folder)
-	if err != nil {
+	var n note
+	if err := deploy.ReadNote(folder, &n); err != nil {
 		return false, err
 	}
 	links, err := folder.OpenDir(linksName)
@@ -205,6 +177,3 @@ func (b Backend) try(ctx context.Context, trial *deploy.Trial) (checks bool, err
 	}
 	return checks, errors.Join(err, view.Close(), b.Remove(ctx, trial.Site, trial.Spec.Name))
 }
-
-// external tells whether an entry's content is an object.
-func external(e *tree.Entry) bool { return e.Kind == tree.Regular && e.Size > tree.InlineMax }

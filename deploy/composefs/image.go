@@ -81,7 +81,7 @@ func (m *maker) take(ctx context.Context, entries iter.Seq2[*tree.Entry, error])
 			if err == nil && ctx.Err() != nil {
 				err = context.Cause(ctx)
 			}
-			if err == nil && external(e) {
+			if err == nil && e.External() {
 				err = m.content(e)
 			}
 			if !yield(e, err) || err != nil {

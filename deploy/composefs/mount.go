@@ -28,13 +28,13 @@ func ensureMounted(ctx context.Context, site deploy.Site, name string) error {
 		return err
 	}
 	defer folder.Close()
-	if mounted, err := isMounted(folder); mounted || err != nil {
+	if mounted, err := deploy.Overlaid(folder, mountName); mounted || err != nil {
 		return err
 	}
 	if os.Geteuid() != 0 {
 		return fmt.Errorf("%w: only root can: \"larch mount --all\" as root mounts what a restart has left unmounted", fs.ErrPermission)
 	}
-	turn, err := folder.Open(noteName)
+	turn, err := folder.Open(imageName)
 	if err != nil {
 		return err
 	}
@@ -42,37 +42,15 @@ func ensureMounted(ctx context.Context, site deploy.Site, name string) error {
 	if err := lock.Exclusive(ctx, turn); err != nil {
 		return err
 	}
-	if mounted, err := isMounted(folder); mounted || err != nil { // somebody else had the turn
+	if mounted, err := deploy.Overlaid(folder, mountName); mounted || err != nil { // somebody else had the turn
 		return err
 	}
 	return mountTree(site, name, folder)
 }
 
-// isMounted tells whether the tree is seen at its place.
-func isMounted(folder *beneath.Dir) (bool, error) {
-	here, err := folder.Lstat(".")
-	if err != nil {
-		return false, err
-	}
-	at, err := folder.OpenDir(mountName)
-	if err != nil {
-		return false, err
-	}
-	defer at.Close()
-	st, err := at.Lstat(".")
-	if err != nil || st.Dev == here.Dev {
-		return false, err
-	}
-	var sfs unix.Statfs_t
-	if err := unix.Fstatfs(int(at.File().Fd()), &sfs); err != nil {
-		return false, err
-	}
-	return sfs.Type == unix.OVERLAYFS_SUPER_MAGIC, nil
-}
-
 func mountTree(site deploy.Site, name string, folder *beneath.Dir) error {
-	n, err := readNote(folder)
-	if err != nil {
+	var n note
+	if err := deploy.ReadNote(folder, &n); err != nil {
 		return err
 	}
 	if stated, err := site.Content.Image(name); err != nil {
@@ -174,7 +152,7 @@ func leave(site deploy.Site, name string) error {
 	if err != nil {
 		return nil // what is there is no deployment of ours
 	}
-	if mounted, err := isMounted(folder); !mounted || err != nil {
+	if mounted, err := deploy.Overlaid(folder, mountName); !mounted || err != nil {
 		return err
 	}
 	own := filepath.Join(site.Root.Path(), d.Folder(), mountName)

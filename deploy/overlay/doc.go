@@ -10,8 +10,8 @@
 // alone, so View.Prepare changes a command so that it begins there, through Enter.
 // When its last process ends, so does the mount.
 //
-// Stubs are the user's own files, who may change them, so Open compares them with
-// the tree before each mount.
+// Stubs are the user's own files, who may change them, so View.Prepare compares
+// them with the tree as it was signed before each mount.
 //
 // Source: https://docs.kernel.org/filesystems/overlayfs.html, "Data-only lower
 // layers", "fs-verity support", "User xattr".

@@ -2,9 +2,6 @@ package overlay
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"io/fs"
 	"iter"
 	"os/exec"
 	"path/filepath"
@@ -19,9 +16,6 @@ import (
 const (
 	treeName  = "tree"  // the stubs
 	mountName = "mount" // an empty folder, where the tree is seen
-	noteName  = "note"
-
-	maxNote = 4 << 10 // bytes
 )
 
 // Backend implements deploy.Backend.
@@ -59,16 +53,7 @@ func fill(ctx context.Context, site deploy.Site, spec deploy.Spec, aside *beneat
 	if err != nil {
 		return err
 	}
-	data, err := json.Marshal(note{Verity: measured})
-	if err != nil {
-		return err
-	}
-	f, err := aside.Create(noteName, 0o644)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	return errors.Join(err, f.Chmod(0o644), f.Close())
+	return deploy.WriteNote(aside, note{Verity: measured})
 }
 
 // fillTree makes the stubs, and tells whether the kernel answers for all contents.
@@ -96,7 +81,7 @@ func fillTree(ctx context.Context, site deploy.Site, spec deploy.Spec, aside *be
 }
 
 func isRight(ctx context.Context, site deploy.Site, spec deploy.Spec, folder *beneath.Dir) (bool, error) {
-	if _, err := readNote(folder); err != nil {
+	if err := deploy.ReadNote(folder, new(note)); err != nil {
 		return false, err
 	}
 	if st, err := folder.Lstat(mountName); err != nil || st.Mode&unix.S_IFMT != unix.S_IFDIR {
@@ -125,24 +110,14 @@ func compare(ctx context.Context, site deploy.Site, folder *beneath.Dir, entries
 	}
 }
 
-// readNote reads a deployment's note; one that is damaged is fs.ErrNotExist.
-func readNote(folder *beneath.Dir) (n note, err error) {
-	data, err := folder.ReadFile(noteName, maxNote)
-	if err == nil && json.Unmarshal(data, &n) != nil {
-		err = &fs.PathError{Op: "read", Path: noteName, Err: fs.ErrNotExist}
-	}
-	return n, err
-}
-
 // Open implements deploy.Backend.
 func (b Backend) Open(ctx context.Context, site deploy.Site, name string) (*deploy.View, error) {
 	hold, err := named(name).Hold(ctx, site.Root)
 	if err != nil {
 		return nil, err
 	}
-	folder := named(name).Folder()
-	view := &deploy.View{Path: filepath.Join(site.Root.Path(), folder, mountName), Hold: hold}
-	mounted, err := isMounted(site.Root, folder)
+	view := &deploy.View{Path: filepath.Join(site.Root.Path(), named(name).Folder(), mountName), Hold: hold}
+	mounted, err := isMounted(site, name)
 	if err != nil {
 		hold.Close()
 		return nil, err
@@ -154,6 +129,16 @@ func (b Backend) Open(ctx context.Context, site deploy.Site, name string) (*depl
 		}
 	}
 	return view, nil
+}
+
+// isMounted tells whether this process is where the tree is mounted.
+func isMounted(site deploy.Site, name string) (bool, error) {
+	folder, err := site.Root.OpenDir(named(name).Folder())
+	if err != nil {
+		return false, err
+	}
+	defer folder.Close()
+	return deploy.Overlaid(folder, mountName)
 }
 
 // differences is compare for a deployment that is there.
@@ -171,28 +156,6 @@ func differences(ctx context.Context, site deploy.Site, name string, entries ite
 			}
 		}
 	}
-}
-
-// isMounted tells whether this process is where the tree is mounted.
-func isMounted(root *beneath.Dir, folder string) (bool, error) {
-	above, err := root.Lstat(folder)
-	if err != nil {
-		return false, err
-	}
-	at, err := root.OpenDir(folder + "/" + mountName)
-	if err != nil {
-		return false, err
-	}
-	defer at.Close()
-	st, err := at.Lstat(".")
-	if err != nil || st.Dev == above.Dev {
-		return false, err
-	}
-	var sfs unix.Statfs_t
-	if err := unix.Fstatfs(int(at.File().Fd()), &sfs); err != nil {
-		return false, err
-	}
-	return sfs.Type == unix.OVERLAYFS_SUPER_MAGIC, nil
 }
 
 // Remove implements deploy.Backend.

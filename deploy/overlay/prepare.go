@@ -59,16 +59,16 @@ func (b Backend) prepare(ctx context.Context, site deploy.Site, name string, cmd
 	return nil
 }
 
-// examine finds out what to mount; stubs that are not those of the tree are a
-// digest.ErrMismatch.
+// examine finds out what to mount; stubs that are not those of the tree are
+// deploy.ErrDamaged.
 func examine(ctx context.Context, site deploy.Site, name string) (*order, error) {
 	folder, err := site.Root.OpenDir(named(name).Folder())
 	if err != nil {
 		return nil, err
 	}
 	defer folder.Close()
-	n, err := readNote(folder)
-	if err != nil {
+	var n note
+	if err := deploy.ReadNote(folder, &n); err != nil {
 		return nil, err
 	}
 	var sample deploy.Sample

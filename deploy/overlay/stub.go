@@ -26,9 +26,6 @@ const (
 	objects = "objects" // the data-only layer, below the site's root
 )
 
-// external tells whether an entry's content is an object.
-func external(e *tree.Entry) bool { return e.Kind == tree.Regular && e.Size > tree.InlineMax }
-
 // stubs gives the tree of stubs: the same entries with the attributes that the stub
 // has. Entries are the caller's to keep.
 func stubs(content deploy.Content, entries iter.Seq2[*tree.Entry, error]) iter.Seq2[*tree.Entry, error] {
@@ -45,7 +42,7 @@ func stubs(content deploy.Content, entries iter.Seq2[*tree.Entry, error]) iter.S
 }
 
 func stub(content deploy.Content, e *tree.Entry) (*tree.Entry, error) {
-	if !external(e) && len(e.Xattrs) == 0 {
+	if !e.External() && len(e.Xattrs) == 0 {
 		return e, nil
 	}
 	made := *e
@@ -56,7 +53,7 @@ func stub(content deploy.Content, e *tree.Entry) (*tree.Entry, error) {
 		}
 		made.Xattrs = append(made.Xattrs, x)
 	}
-	if external(e) {
+	if e.External() {
 		name, err := content.Locate(e)
 		if err != nil {
 			return nil, fmt.Errorf("%q: %w", e.Path, err)
@@ -83,7 +80,7 @@ func metacopyValue(d digest.Digest) []byte {
 // isStub is a deploy.Known: it tells whether a file is the stub of an entry that
 // stubs gave.
 func isStub(e *tree.Entry, dir *beneath.Dir, name string, _ *unix.Stat_t) bool {
-	if !external(e) {
+	if !e.External() {
 		return false
 	}
 	f, err := dir.Open(name)
@@ -114,7 +111,7 @@ func (*maker) Again(*tree.Entry) bool { return false }
 
 // File implements deploy.Maker.
 func (m *maker) File(dir *beneath.Dir, e *tree.Entry, name string) error {
-	if !external(e) {
+	if !e.External() {
 		return m.create(dir, e, name)
 	}
 	if _, err := m.look.At(e); err != nil {
@@ -194,7 +191,7 @@ func (m *maker) create(dir *beneath.Dir, e *tree.Entry, name string) error {
 		return err
 	}
 	if err = dir.Change("write", name); err == nil {
-		if external(e) {
+		if e.External() {
 			err = f.Truncate(e.Size)
 		} else {
 			_, err = f.Write(e.Inline)
@@ -213,7 +210,7 @@ func (m *maker) create(dir *beneath.Dir, e *tree.Entry, name string) error {
 func sampled(content deploy.Content, entries iter.Seq2[*tree.Entry, error], found *deploy.Sample) iter.Seq2[*tree.Entry, error] {
 	return func(yield func(*tree.Entry, error) bool) {
 		for e, err := range entries {
-			if err == nil && external(e) {
+			if err == nil && e.External() {
 				var name string
 				if name, err = content.Locate(e); err == nil {
 					found.Consider(e, name)
