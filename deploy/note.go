@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	noteName = "note"
+	NoteName = "note"   // in the folder of a deployment
 	maxNote  = 64 << 10 // bytes
 )
 
@@ -22,7 +22,7 @@ func WriteNote(folder *beneath.Dir, note any) error {
 	if err != nil {
 		return err
 	}
-	f, err := folder.Create(noteName, 0o644)
+	f, err := folder.Create(NoteName, 0o644)
 	if err != nil {
 		return err
 	}
@@ -32,9 +32,9 @@ func WriteNote(folder *beneath.Dir, note any) error {
 
 // ReadNote reads what WriteNote wrote; a note that is damaged is fs.ErrNotExist.
 func ReadNote(folder *beneath.Dir, note any) error {
-	data, err := folder.ReadFile(noteName, maxNote)
+	data, err := folder.ReadFile(NoteName, maxNote)
 	if err == nil && json.Unmarshal(data, note) != nil {
-		err = &fs.PathError{Op: "read", Path: noteName, Err: fs.ErrNotExist}
+		err = &fs.PathError{Op: "read", Path: NoteName, Err: fs.ErrNotExist}
 	}
 	return err
 }

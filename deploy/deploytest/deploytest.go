@@ -37,6 +37,7 @@ func Run(t *testing.T, backend deploy.Backend, newDir func(t *testing.T) string)
 		"same tree out as in":        s.sameTree,
 		"umask":                      s.umask,
 		"links run out":              s.linksRunOut,
+		"made from a previous one":   s.madeFromPrevious,
 		"made twice":                 s.madeTwice,
 		"fault while made":           s.faultWhileMade,
 		"fault while made anew":      s.faultWhileMadeAnew,

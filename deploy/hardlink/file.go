@@ -2,7 +2,6 @@ package hardlink
 
 import (
 	"errors"
-	"os"
 
 	"golang.org/x/sys/unix"
 
@@ -26,7 +25,7 @@ func (m maker) File(dir *beneath.Dir, e *tree.Entry, name string) error {
 			return err
 		}
 	}
-	return m.placeFile(dir, e, name)
+	return deploy.PlaceFile(m.content, dir, e, name, e.Mode&^0o222, inode.Copy)
 }
 
 // linked tells whether a file can be the store's own: the store's files belong
@@ -35,32 +34,4 @@ func linked(e *tree.Entry) bool {
 	mode := e.Mode &^ 0o222
 	return e.Size > tree.InlineMax && e.UID == 0 && e.GID == 0 && (mode == 0o444 || mode == 0o555) &&
 		len(e.Xattrs) == 0 && e.Mtime == tree.Time{}
-}
-
-// placeFile makes a file of its own.
-func (m maker) placeFile(dir *beneath.Dir, e *tree.Entry, name string) error {
-	f, err := dir.Create(name, 0o600)
-	if err != nil {
-		return err
-	}
-	if err = dir.Change("write", name); err == nil {
-		err = m.fill(f, e)
-	}
-	if err == nil {
-		err = deploy.Dress(f, e, e.Mode&^0o222)
-	}
-	return errors.Join(err, f.Close())
-}
-
-func (m maker) fill(f *os.File, e *tree.Entry) error {
-	if e.Size <= tree.InlineMax {
-		_, err := f.Write(e.Inline)
-		return err
-	}
-	from, err := m.content.Open(e)
-	if err != nil {
-		return err
-	}
-	defer from.Close()
-	return inode.Copy(f, from, e.Size)
 }

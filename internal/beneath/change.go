@@ -7,6 +7,8 @@ import (
 	"path"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/larch-project/larch/internal/btrfs"
 )
 
 // Mkdir makes one directory with exactly these permissions, whatever the umask.
@@ -137,13 +139,14 @@ func (d *Dir) Remove(name string) error {
 }
 
 // RemoveAll removes a file, or a directory with all below it; a missing name is
-// no error. Directories without write permission are made writable first.
+// no error. Directories without write permission are made writable first, and so are
+// subvolumes of btrfs, which go as a whole where the file system lets their owner do it.
 func (d *Dir) RemoveAll(name string) error {
 	err := d.Remove(name)
 	switch {
 	case err == nil || errors.Is(err, fs.ErrNotExist):
 		return nil
-	case !errors.Is(err, unix.ENOTEMPTY) && !errors.Is(err, unix.EEXIST) && !errors.Is(err, unix.EACCES):
+	case !errors.Is(err, unix.ENOTEMPTY) && !errors.Is(err, unix.EEXIST) && !errors.Is(err, unix.EACCES) && !errors.Is(err, unix.EROFS):
 		return err
 	}
 	sub, openErr := d.OpenDir(name)
@@ -151,10 +154,32 @@ func (d *Dir) RemoveAll(name string) error {
 		return err
 	}
 	defer sub.Close()
+	if d.removeSubvolume(name, sub) {
+		return nil
+	}
 	if err := sub.removeContents(); err != nil {
 		return err
 	}
 	return d.Remove(name)
+}
+
+// removeSubvolume removes a directory that is a subvolume, if it may; otherwise it
+// makes it writable, if it may.
+func (d *Dir) removeSubvolume(name string, sub *Dir) bool {
+	if !btrfs.IsSubvolume(sub.file) {
+		return false
+	}
+	_ = btrfs.SetReadOnly(sub.file, false) // if it did not help, removing says so
+	err := d.at("remove", name, func(fd int, base string) error {
+		dir, err := unix.Openat(fd, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		f := os.NewFile(uintptr(dir), d.path)
+		defer f.Close()
+		return btrfs.Destroy(f, base)
+	})
+	return err == nil
 }
 
 func (d *Dir) removeContents() error {

@@ -48,6 +48,15 @@ func Copy(to, from *os.File, size int64) error {
 	return nil
 }
 
+// Clone is Copy where only sharing blocks will do: unix.EXDEV between file systems,
+// unix.EOPNOTSUPP where they cannot.
+func Clone(to, from *os.File, size int64) error {
+	if err := unix.IoctlFileClone(int(to.Fd()), int(from.Fd())); err != nil {
+		return wrap("clone", to, err)
+	}
+	return cut(to, size)
+}
+
 // cut shortens a clone of a longer source.
 func cut(f *os.File, size int64) error {
 	info, err := f.Stat()
