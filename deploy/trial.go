@@ -8,6 +8,7 @@ import (
 
 	"github.com/larch-project/larch/digest"
 	"github.com/larch-project/larch/internal/beneath"
+	"github.com/larch-project/larch/internal/btrfs"
 	"github.com/larch-project/larch/internal/verity"
 	"github.com/larch-project/larch/tree"
 )
@@ -52,6 +53,14 @@ func NewTrial(root *beneath.Dir, backend string) (_ *Trial, err error) {
 		return nil, err
 	}
 	return t, nil
+}
+
+// OnDisk is what a folder's file system alone guarantees.
+func OnDisk(folder *beneath.Dir) Guarantee {
+	if btrfs.Is(folder.File()) {
+		return Checksummed
+	}
+	return Stored
 }
 
 // Close removes it.

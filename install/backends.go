@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/larch-project/larch/deploy"
+	"github.com/larch-project/larch/deploy/btrfs"
 	"github.com/larch-project/larch/deploy/composefs"
 	"github.com/larch-project/larch/deploy/fuse"
 	"github.com/larch-project/larch/deploy/hardlink"
@@ -25,6 +26,7 @@ func Backends(dir string, helper []string) []deploy.Backend {
 		hardlink.Backend{},
 		overlay.Backend{Command: with(helper, "enter")},
 		composefs.Backend{},
+		btrfs.Backend{},
 		fuse.Backend{Command: with(helper, "fuse", dir), Lazy: true},
 	}
 }

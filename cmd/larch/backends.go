@@ -15,6 +15,7 @@ type backendRow struct {
 	Usable      bool   `json:"usable"`
 	Default     bool   `json:"default"`
 	Why         string `json:"why"`      // why it is not usable, or ""
+	Note        string `json:"note"`     // what would make it better, or ""
 	Verifies    string `json:"verifies"` // when damage is noticed
 	SharesCache bool   `json:"shares_cache"`
 	Root        bool   `json:"root"` // needs privileges
@@ -34,7 +35,7 @@ func (c *command) backendsVerb() *cobra.Command {
 				}
 				rows := []backendRow{}
 				for _, b := range all {
-					rows = append(rows, backendRow{b.Name, b.Usable, b.Default, b.Why, b.Verifies.String(), b.SharesCache, b.Root})
+					rows = append(rows, backendRow{b.Name, b.Usable, b.Default, b.Why, b.Note, b.Verifies.String(), b.SharesCache, b.Root})
 				}
 				return c.report(rows, func(w io.Writer) {
 					for _, r := range rows {
@@ -56,6 +57,9 @@ func (r backendRow) describe() string {
 	}
 	if r.Default {
 		text += "; used unless another one is named"
+	}
+	if r.Note != "" {
+		text += "\n             " + safe(r.Note)
 	}
 	return text
 }

@@ -111,7 +111,7 @@ func clone(to, from *os.File, size int64) error {
 
 // Probe makes a deployment of one file aside, and removes it.
 func (b Backend) Probe(ctx context.Context, site deploy.Site) deploy.Support {
-	support := deploy.Support{Verifies: deploy.Checksummed}
+	support := deploy.Support{Verifies: deploy.OnDisk(site.Root)}
 	if !btrfs.Is(site.Root.File()) {
 		support.Why = "the installation is not on btrfs: put it on one, or \"larch pool create\" makes one in a file"
 		return support

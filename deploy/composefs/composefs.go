@@ -140,7 +140,7 @@ func (Backend) Remove(_ context.Context, site deploy.Site, name string) error {
 
 // Probe makes and mounts an image of one file.
 func (b Backend) Probe(ctx context.Context, site deploy.Site) deploy.Support {
-	support := deploy.Support{Verifies: deploy.Stored, SharesCache: true, Root: true}
+	support := deploy.Support{Verifies: deploy.OnDisk(site.Root), SharesCache: true, Root: true}
 	if os.Geteuid() != 0 {
 		support.Why = "only root can mount images: use the system's installation (--system) as root, or the backend overlay"
 		return support

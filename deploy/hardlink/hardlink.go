@@ -24,7 +24,7 @@ func named(name string) deploy.Deployment { return deploy.Deployment{Name: name,
 
 // Probe makes a file with two names.
 func (Backend) Probe(_ context.Context, site deploy.Site) deploy.Support {
-	support := deploy.Support{Usable: true, Verifies: deploy.Stored, SharesCache: true}
+	support := deploy.Support{Usable: true, Verifies: deploy.OnDisk(site.Root), SharesCache: true}
 	if err := tryLink(site.Root); err != nil {
 		support.Usable, support.Why = false, err.Error()
 	}

@@ -13,7 +13,7 @@ import (
 
 // Probe makes a deployment of one file aside, and mounts it.
 func (b Backend) Probe(ctx context.Context, site deploy.Site) deploy.Support {
-	support := deploy.Support{Verifies: deploy.Stored, SharesCache: true}
+	support := deploy.Support{Verifies: deploy.OnDisk(site.Root), SharesCache: true}
 	trial, err := deploy.NewTrial(site.Root, b.Name())
 	if err == nil {
 		err = errors.Join(b.try(ctx, trial), trial.Close())
