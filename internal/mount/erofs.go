@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,7 +19,7 @@ func Image(f *os.File) (*os.File, error) {
 	if !errors.Is(err, unix.ENOTBLK) && !errors.Is(err, unix.EINVAL) {
 		return mounted, err
 	}
-	loop, loopErr := attachLoop(f)
+	loop, loopErr := Loop(f, unix.LO_FLAGS_READ_ONLY|unix.LO_FLAGS_DIRECT_IO, 4096)
 	if loopErr != nil {
 		return nil, fmt.Errorf("%w; through a loop device: %w", err, loopErr)
 	}
@@ -45,40 +44,5 @@ func image(source string, file bool) (*os.File, error) {
 	if file {
 		_ = c.flag("directio") // kernels that do not know it cache the image's own pages too
 	}
-	return c.mount()
-}
-
-// loopTries is how often another process may be quicker to take a free device.
-const loopTries = 64
-
-// attachLoop gives a read-only loop device of the file, which is gone with its last
-// user.
-func attachLoop(f *os.File) (*os.File, error) {
-	control, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer control.Close()
-	for range loopTries {
-		n, err := unix.IoctlRetInt(int(control.Fd()), unix.LOOP_CTL_GET_FREE)
-		if err != nil {
-			return nil, fmt.Errorf("looking for a loop device: %w", err)
-		}
-		loop, err := os.OpenFile("/dev/loop"+strconv.Itoa(n), os.O_RDONLY, 0)
-		if err != nil {
-			return nil, err
-		}
-		err = unix.IoctlLoopConfigure(int(loop.Fd()), &unix.LoopConfig{
-			Fd: uint32(f.Fd()), Size: 4096,
-			Info: unix.LoopInfo64{Flags: unix.LO_FLAGS_READ_ONLY | unix.LO_FLAGS_AUTOCLEAR | unix.LO_FLAGS_DIRECT_IO},
-		})
-		if err == nil {
-			return loop, nil
-		}
-		loop.Close()
-		if err != unix.EBUSY {
-			return nil, fmt.Errorf("%s: %w", loop.Name(), err)
-		}
-	}
-	return nil, fmt.Errorf("no free loop device: %w", unix.EBUSY)
+	return c.mount(attributes)
 }

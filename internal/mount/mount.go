@@ -39,7 +39,7 @@ func (c *context) file(key string, f *os.File) error {
 }
 
 // mount makes the file system, and a mount of it.
-func (c *context) mount() (*os.File, error) {
+func (c *context) mount(attributes int) (*os.File, error) {
 	if err := unix.FsconfigCreate(c.fd); err != nil {
 		return nil, c.fail("making", err)
 	}

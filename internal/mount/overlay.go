@@ -55,7 +55,7 @@ func (o Overlay) byFiles() (*os.File, error) {
 			return nil, err
 		}
 	}
-	return c.mount()
+	return c.mount(attributes)
 }
 
 func (o Overlay) begin() (*context, error) {
@@ -133,7 +133,7 @@ func (o Overlay) lowerdir(layers string) (*os.File, error) {
 	if err := c.text("lowerdir", layers); err != nil {
 		return nil, err
 	}
-	return c.mount()
+	return c.mount(attributes)
 }
 
 // openPath is a path to an open file, for this process.

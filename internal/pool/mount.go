@@ -1,0 +1,121 @@
+package pool
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/larch-project/larch/internal/mount"
+)
+
+// Mount mounts a pool in a file where it was made for, which must be empty, unless it is
+// there already. ErrRefused if it is not one of this machine, unix.EBUSY if it is used
+// somewhere else. Root only.
+func Mount(name string) error {
+	f, m, err := openMarked(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	used, err := loopOf(f)
+	if err != nil {
+		return err
+	}
+	if used != "" {
+		points, err := mounted(used)
+		if err != nil || len(points) == 1 && points[0] == m.At {
+			return err
+		}
+		return fmt.Errorf("%s is in use as %s, mounted at %q: %w", name, used, points, unix.EBUSY)
+	}
+	if err := os.MkdirAll(m.At, 0o755); err != nil {
+		return err
+	}
+	if _, err := preparePoint(m.At); err != nil {
+		return err
+	}
+	loop, err := mount.Loop(f, unix.LO_FLAGS_DIRECT_IO, 0)
+	if err != nil {
+		return err
+	}
+	defer loop.Close() // the mount keeps it
+	return attach(loop.Name(), m)
+}
+
+func attach(device string, m mark) error {
+	made, err := mount.Device("btrfs", device, m.options())
+	if err != nil {
+		return err
+	}
+	defer made.Close()
+	at, err := os.Open(m.At)
+	if err != nil {
+		return err
+	}
+	defer at.Close()
+	return mount.Attach(made, at)
+}
+
+// Unmount takes a pool away from where it is mounted: unix.EBUSY while it is used.
+func Unmount(at string) error { return mount.Unmount(at, false) }
+
+// loopOf names the loop device of an open file, or gives "".
+func loopOf(f *os.File) (string, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return "", err
+	}
+	used, err := filepath.Glob("/sys/block/loop*/loop")
+	if err != nil {
+		return "", err
+	}
+	for _, dir := range used {
+		device := "/dev/" + filepath.Base(filepath.Dir(dir))
+		info, err := loopInfo(device)
+		if errors.Is(err, unix.ENXIO) || errors.Is(err, unix.ENOENT) { // gone since
+			continue
+		}
+		if err != nil {
+			return "", err
+		}
+		if info.Inode == st.Ino && info.Device == uint64(st.Dev) {
+			return device, nil
+		}
+	}
+	return "", nil
+}
+
+func loopInfo(device string) (*unix.LoopInfo64, error) {
+	f, err := os.Open(device)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return unix.IoctlLoopGetStatus64(int(f.Fd()))
+}
+
+// mounted lists where a device is mounted.
+func mounted(device string) ([]string, error) {
+	table, err := mount.Table()
+	var points []string
+	for _, e := range table {
+		if e.Source == device {
+			points = append(points, e.Point)
+		}
+	}
+	return points, err
+}
+
+// backing names the file behind a loop device; "" if the device is none.
+func backing(device string) (string, error) {
+	base, ok := strings.CutPrefix(device, "/dev/loop")
+	if !ok {
+		return "", nil
+	}
+	name, err := os.ReadFile("/sys/block/loop" + base + "/loop/backing_file")
+	return strings.TrimSuffix(string(name), "\n"), err
+}
