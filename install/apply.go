@@ -10,6 +10,7 @@ import (
 
 	"github.com/larch-project/larch/deploy"
 	"github.com/larch-project/larch/deploy/fuse"
+	"github.com/larch-project/larch/internal/pool"
 	"github.com/larch-project/larch/release"
 	"github.com/larch-project/larch/store"
 	"github.com/larch-project/larch/tree"
@@ -61,6 +62,9 @@ func (p *Plan) Apply(ctx context.Context, progress func(int64)) (*Result, error)
 }
 
 func (p *Plan) apply(ctx context.Context, progress func(int64)) ([]Warning, error) {
+	if err := p.reserve(); err != nil {
+		return nil, err
+	}
 	if err := p.fetch(ctx, newCounter(p.Bytes, progress)); err != nil {
 		return nil, err
 	}
@@ -76,6 +80,15 @@ func (p *Plan) apply(ctx context.Context, progress func(int64)) ([]Warning, erro
 	}
 	err := p.inst.commit(ctx, g, x.write)
 	return x.warnings, err
+}
+
+// reserve makes room where the installation is in a pool of its own.
+func (p *Plan) reserve() error {
+	own, err := pool.Of(p.inst.root.File())
+	if own == nil || err != nil {
+		return err
+	}
+	return own.Reserve(p.Disk)
 }
 
 // fetch brings documents and contents into the store.

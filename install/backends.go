@@ -102,26 +102,27 @@ func (i *Installation) backend(name string) (deploy.Backend, error) {
 	return nil, fmt.Errorf("%w: this larch knows no %.40q", ErrBackend, name)
 }
 
-// chooseBackend gives the name of a usable backend: the one that is wanted, or
-// the default. It changes the installation if probing does.
-func (i *Installation) chooseBackend(ctx context.Context, wanted string) (string, error) {
+// chooseBackend gives a usable backend: the one that is wanted, or the default. It
+// changes the installation if probing does.
+func (i *Installation) chooseBackend(ctx context.Context, wanted string) (*BackendSupport, error) {
 	if wanted != "" {
 		b, err := i.backend(wanted)
 		if err != nil {
-			return "", err
+			return nil, err
 		}
-		if s := b.Probe(ctx, i.site()); !s.Usable {
-			return "", fmt.Errorf("%w: %s: %s", ErrBackend, wanted, cmp.Or(s.Why, "not usable"))
+		s := b.Probe(ctx, i.site())
+		if !s.Usable {
+			return nil, fmt.Errorf("%w: %s: %s", ErrBackend, wanted, cmp.Or(s.Why, "not usable"))
 		}
-		return wanted, nil
+		return &BackendSupport{Name: wanted, Support: s}, nil
 	}
 	all := i.support(ctx, slices.DeleteFunc(slices.Clone(i.opt.Backends), asked))
 	var why []string
 	for _, s := range all {
 		if s.Default {
-			return s.Name, nil
+			return &s, nil
 		}
 		why = append(why, s.Name+": "+cmp.Or(s.Why, "not usable"))
 	}
-	return "", fmt.Errorf("%w: %s", ErrBackend, strings.Join(why, "; "))
+	return nil, fmt.Errorf("%w: %s", ErrBackend, strings.Join(why, "; "))
 }

@@ -35,7 +35,7 @@ func (d *draft) put(ctx context.Context, f *found, automatic bool) error {
 		return err
 	}
 	before := d.plan.base.Find(f.ref)
-	backend, err := d.backend(ctx, before)
+	backend, err := d.backend(ctx, f.ref, before)
 	if err != nil {
 		return err
 	}
@@ -48,7 +48,7 @@ func (d *draft) put(ctx context.Context, f *found, automatic bool) error {
 }
 
 // backend chooses the form: the wanted one, that of before, or the best here.
-func (d *draft) backend(ctx context.Context, before *Installed) (string, error) {
+func (d *draft) backend(ctx context.Context, ref release.Ref, before *Installed) (string, error) {
 	wanted, i := d.plan.opt.Backend, d.plan.inst
 	if wanted == "" && before != nil {
 		if _, err := i.backend(before.Backend); err == nil {
@@ -56,13 +56,30 @@ func (d *draft) backend(ctx context.Context, before *Installed) (string, error) 
 		}
 	}
 	if !d.plan.opt.DryRun {
-		return i.chooseBackend(ctx, wanted)
+		chosen, err := i.chooseBackend(ctx, wanted)
+		if err != nil {
+			return "", err
+		}
+		d.advise(ref, chosen)
+		return chosen.Name, nil
 	}
 	if wanted == "" { // trying them would change something
 		return i.opt.Backends[0].Name(), nil
 	}
 	_, err := i.backend(wanted)
 	return wanted, err
+}
+
+// advise says what would make a backend better, before the first use of it.
+func (d *draft) advise(ref release.Ref, b *BackendSupport) {
+	for _, in := range d.list {
+		if in.Backend == b.Name {
+			return
+		}
+	}
+	if b.Note != "" {
+		d.plan.Warnings = append(d.plan.Warnings, Warning{ref, b.Name + ": " + b.Note})
+	}
 }
 
 func (d *draft) remove(ref release.Ref) { delete(d.list, ref) }

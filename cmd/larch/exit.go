@@ -14,6 +14,7 @@ import (
 	"github.com/larch-project/larch/install"
 	"github.com/larch-project/larch/internal/bounded"
 	"github.com/larch-project/larch/internal/erofs"
+	"github.com/larch-project/larch/internal/pool"
 	"github.com/larch-project/larch/release"
 	"github.com/larch-project/larch/repo"
 	"github.com/larch-project/larch/sandbox"
@@ -76,6 +77,8 @@ func outcomes() []outcome {
 		{[]error{release.ErrUnknownRef}, exitNotFound, "larch search shows what the remotes have, larch remote list which remotes there are"},
 		{[]error{release.ErrAmbiguous}, exitNotFound, "say more of it, such as kind/id/arch/channel"},
 		{[]error{release.ErrRef}, exitUsage, ""},
+		{[]error{pool.ErrNone}, exitNotFound, "larch pool create makes one"},
+		{[]error{pool.ErrRefused}, exitFailed, ""},
 		{[]error{install.ErrNoPlace, install.ErrNotMounted, erofs.ErrFormat, erofs.ErrTooLarge}, exitFailed, ""},
 		{[]error{tarball.ErrFormat, repo.ErrFormat, repo.ErrExists, repo.ErrVersion, repo.ErrMetadata}, exitFailed, ""},
 		{[]error{trust.ErrKey, trust.ErrKeyFile, trust.ErrPassphrase}, exitFailed, "say where the keys are with --keys"},

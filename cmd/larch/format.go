@@ -2,8 +2,10 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"strconv"
+	"strings"
 
 	"golang.org/x/term"
 
@@ -38,3 +40,18 @@ func count(n int64, thing string) string {
 
 // safe makes a stranger's text harmless for a terminal, on one line.
 func safe(s string) string { return escape.Text(s) }
+
+// parseSize reads bytes, or as many thousands (of 1,024) as its last letter says.
+func parseSize(text string) (int64, error) {
+	number, unit := text, int64(1)
+	if n := len(text) - 1; n > 0 {
+		if power := strings.IndexByte("KMGT", text[n]&^0x20); power >= 0 {
+			number, unit = text[:n], 1<<(10*(power+1))
+		}
+	}
+	n, err := strconv.ParseInt(number, 10, 64)
+	if err != nil || n <= 0 || n > math.MaxInt64/unit {
+		return 0, fmt.Errorf("%q is no size: 500M, 20G", text)
+	}
+	return n * unit, nil
+}

@@ -81,6 +81,9 @@ func condition(name string) (bool, error) {
 		return err == nil, nil
 	case "overlay", "composefs", "fuse":
 		return usable(name)
+	case "pool":
+		_, err := exec.LookPath("mkfs.btrfs")
+		return err == nil && os.Getuid() == 0 && mount.Known("btrfs") == nil, nil
 	case "root":
 		return os.Getuid() == 0, nil
 	}

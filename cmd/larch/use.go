@@ -15,7 +15,7 @@ func (c *command) useVerbs() []*cobra.Command {
 	return []*cobra.Command{
 		c.remoteVerb(), c.listVerb(), c.infoVerb(), c.searchVerb(),
 		c.installVerb(), c.updateVerb(), c.uninstallVerb(), c.undoVerb(), c.historyVerb(),
-		c.runVerb(), c.pathVerb(), c.mountVerb(), c.umountVerb(), c.exportVerb(), c.verifyVerb(), c.gcVerb(), c.duVerb(), c.backendsVerb(),
+		c.runVerb(), c.pathVerb(), c.mountVerb(), c.umountVerb(), c.exportVerb(), c.verifyVerb(), c.gcVerb(), c.duVerb(), c.backendsVerb(), c.poolVerb(),
 	}
 }
 

@@ -32,10 +32,11 @@ type balanceArgs struct {
 	_          [72]uint64
 }
 
-// Compact moves contents out of block groups that are less than half full, so that the
-// groups can be given up: what many removals leave is in the way of Resize. Root only.
-func Compact(root *os.File) error {
-	a := balanceArgs{flags: balanceData, data: balanceFilter{usage: 50, flags: balanceByFill}}
+// Compact moves contents out of block groups of which at most some percent are in use,
+// so that the groups can be given up: what many removals leave is in the way of Resize.
+// Root only.
+func Compact(root *os.File, percent uint64) error {
+	a := balanceArgs{flags: balanceData, data: balanceFilter{usage: percent, flags: balanceByFill}}
 	err := call(root, ioctlBalance, unsafe.Pointer(&a))
 	if errors.Is(err, unix.ENOSPC) { // no room for a new group: then what was done counts
 		return nil

@@ -11,8 +11,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrRefused is matched when a file is not used as a pool.
-var ErrRefused = errors.New("not used as a pool")
+var (
+	// ErrRefused is matched when a file is not used as a pool.
+	ErrRefused = errors.New("not used as a pool")
+	// ErrNone is matched where there is no pool in a file.
+	ErrNone = errors.New("there is no pool in a file")
+)
 
 const (
 	markName = "trusted.larch.pool"
@@ -138,6 +142,9 @@ func readMark(f *os.File) (m mark, err error) {
 // checkPlace makes sure that nobody but root can put a file in the place of this one.
 func checkPlace(name string) error {
 	dir, err := filepath.EvalSymlinks(filepath.Dir(name))
+	if err == nil {
+		dir, err = filepath.Abs(dir)
+	}
 	if err != nil {
 		return err
 	}

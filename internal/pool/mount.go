@@ -1,7 +1,6 @@
 package pool
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -63,10 +62,11 @@ func attach(device string, m mark) error {
 // Unmount takes a pool away from where it is mounted: unix.EBUSY while it is used.
 func Unmount(at string) error { return mount.Unmount(at, false) }
 
-// loopOf names the loop device of an open file, or gives "".
+// loopOf names the loop device of an open file, or gives "". Devices are told by the
+// names of their files: a question to one whose file nobody serves would wait for ever.
 func loopOf(f *os.File) (string, error) {
-	var st unix.Stat_t
-	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+	name, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
+	if err != nil {
 		return "", err
 	}
 	used, err := filepath.Glob("/sys/block/loop*/loop")
@@ -75,27 +75,11 @@ func loopOf(f *os.File) (string, error) {
 	}
 	for _, dir := range used {
 		device := "/dev/" + filepath.Base(filepath.Dir(dir))
-		info, err := loopInfo(device)
-		if errors.Is(err, unix.ENXIO) || errors.Is(err, unix.ENOENT) { // gone since
-			continue
-		}
-		if err != nil {
-			return "", err
-		}
-		if info.Inode == st.Ino && info.Device == uint64(st.Dev) {
+		if of, err := backing(device); err == nil && of == name { // one that is gone since has none
 			return device, nil
 		}
 	}
 	return "", nil
-}
-
-func loopInfo(device string) (*unix.LoopInfo64, error) {
-	f, err := os.Open(device)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return unix.IoctlLoopGetStatus64(int(f.Fd()))
 }
 
 // mounted lists where a device is mounted.

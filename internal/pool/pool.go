@@ -96,12 +96,17 @@ func (p *Pool) Resize(size int64) error {
 }
 
 func (p *Pool) shrink(size int64) error {
-	err := unix.Syncfs(int(p.root.Fd())) // what was removed is given up
-	if err == nil {
-		err = btrfs.Compact(p.root)
-	}
-	if err == nil {
-		err = btrfs.Resize(p.root, size)
+	var err error
+	for _, fill := range []uint64{0, 50, 90} { // percent; moving more takes longer
+		if err = unix.Syncfs(int(p.root.Fd())); err == nil { // what was removed is given up
+			err = btrfs.Compact(p.root, fill)
+		}
+		if err == nil {
+			err = btrfs.Resize(p.root, size)
+		}
+		if !errors.Is(err, unix.ENOSPC) {
+			break
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("to %d bytes of which %d are used: %w", size, p.Used, err)

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/larch-project/larch/internal/btrfs/btrfstest"
 	"github.com/larch-project/larch/internal/mount"
 )
 
@@ -190,13 +191,11 @@ func TestRefused(t *testing.T) {
 func TestVanishedAndElsewhere(t *testing.T) {
 	o := newPool(t, 300*mib)
 	must(t, Unmount(o.At))
-	elsewhere := t.TempDir()
-	command(t, "mount", "-o", "loop", o.File, elsewhere)
+	elsewhere := btrfstest.Mount(t, o.File)
 	if err := Mount(o.File); !errors.Is(err, unix.EBUSY) || !strings.Contains(err.Error(), elsewhere) {
 		t.Errorf("mounted a second time: error %v", err)
 	}
-	command(t, "umount", elsewhere)
-	must(t, Mount(o.File), os.Remove(o.File))
+	must(t, Unmount(elsewhere), Mount(o.File), os.Remove(o.File))
 	root, err := os.Open(o.At)
 	must(t, err)
 	if _, err := Of(root); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "save what is in it") {
@@ -301,7 +300,7 @@ func TestUnits(t *testing.T) {
 			t.Errorf("systemd: %s, error %v", out, err)
 		}
 	}
-	must(t, removeUnits(o.Units, o.At))
+	must(t, RemoveUnits(o.Units, o.At))
 	if left, err := os.ReadDir(o.Units); err != nil || len(left) != 1 {
 		t.Errorf("units left %v, error %v", left, err)
 	}

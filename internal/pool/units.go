@@ -37,7 +37,7 @@ func writeUnits(dir, file string, m mark) error {
 	defer d.Close()
 	for _, name := range slices.Sorted(maps.Keys(units)) {
 		if err := durable.WriteFile(d, name, []byte(units[name]), 0o644); err != nil {
-			return errors.Join(err, removeUnits(dir, m.At))
+			return errors.Join(err, RemoveUnits(dir, m.At))
 		}
 	}
 	err = d.MkdirAll(wants, 0o755)
@@ -45,14 +45,14 @@ func writeUnits(dir, file string, m mark) error {
 		err = durable.Symlink(d, "../"+unitName(m.At)+".mount", path.Join(wants, unitName(m.At)+".mount"))
 	}
 	if err != nil {
-		return errors.Join(err, removeUnits(dir, m.At))
+		return errors.Join(err, RemoveUnits(dir, m.At))
 	}
 	reload()
 	return nil
 }
 
-// removeUnits takes the units of a pool away.
-func removeUnits(dir, at string) error {
+// RemoveUnits takes the units of a pool away, which then does not come back at boot.
+func RemoveUnits(dir, at string) error {
 	name := unitName(at)
 	var errs []error
 	for _, file := range []string{path.Join(wants, name+".mount"), name + ".mount", "larch-pool-" + name + ".service"} {

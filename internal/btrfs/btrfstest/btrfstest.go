@@ -2,7 +2,6 @@
 package btrfstest
 
 import (
-	"bytes"
 	"errors"
 	"os"
 	"os/exec"
@@ -11,6 +10,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/larch-project/larch/internal/mount"
 )
 
 // New mounts a new file system of some MiB, at least 128, with these mount options, and
@@ -35,25 +36,20 @@ func New(t testing.TB, mib int64, options ...string) string {
 	return Mount(t, image, options...)
 }
 
-// Mount mounts the file system in a file.
+// Mount mounts the file system in a file. It asks no other loop device anything, as
+// mount(8) does: one of them may be without whoever serves it.
 func Mount(t testing.TB, image string, options ...string) string {
 	t.Helper()
-	// beside the image: what is mounted below TMPDIR may be another kind of file system
+	if err := mount.Known("btrfs"); err != nil {
+		t.Skip(err)
+	}
 	at, err := os.MkdirTemp(filepath.Dir(image), "mounted-")
 	if err != nil {
 		t.Fatal(err)
 	}
-	known, err := os.ReadFile("/proc/filesystems")
-	if err != nil {
+	if err := attach(image, at, options); err != nil {
 		t.Fatal(err)
 	}
-	if !bytes.Contains(known, []byte("\tbtrfs\n")) {
-		_ = exec.Command("modprobe", "btrfs").Run()
-		if known, _ = os.ReadFile("/proc/filesystems"); !bytes.Contains(known, []byte("\tbtrfs\n")) {
-			t.Skip("this kernel has no btrfs")
-		}
-	}
-	command(t, "mount", "-t", "btrfs", "-o", strings.Join(append([]string{"loop", "noatime"}, options...), ","), image, at)
 	t.Cleanup(func() {
 		if err := unix.Unmount(at, 0); err != nil && !errors.Is(err, unix.EINVAL) { // the test may have
 			t.Errorf("unmounting %s: %v", at, err)
@@ -61,6 +57,35 @@ func Mount(t testing.TB, image string, options ...string) string {
 		}
 	})
 	return at
+}
+
+func attach(image, at string, options []string) error {
+	f, err := os.OpenFile(image, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	loop, err := mount.Loop(f, 0, 0)
+	if err != nil {
+		return err
+	}
+	defer loop.Close()
+	with := map[string]string{}
+	for _, o := range options {
+		key, value, _ := strings.Cut(o, "=")
+		with[key] = value
+	}
+	made, err := mount.Device("btrfs", loop.Name(), with)
+	if err != nil {
+		return err
+	}
+	defer made.Close()
+	dir, err := os.Open(at)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return mount.Attach(made, dir)
 }
 
 func command(t testing.TB, name string, args ...string) {
