@@ -160,7 +160,12 @@ func (c *command) poolMountVerb() *cobra.Command {
 		Short:   "Mount a pool where it was made for",
 		Example: "  larch pool mount /var/lib/larch.pool",
 		Args:    args(1, 1),
-		RunE:    func(_ *cobra.Command, args []string) error { return pool.Mount(args[0]) },
+		RunE: func(_ *cobra.Command, args []string) error {
+			if err := pool.Mount(args[0]); err != nil {
+				return err
+			}
+			return c.report(map[string]string{"file": args[0]}, func(w io.Writer) { fmt.Fprintf(w, "Mounted %s\n", safe(args[0])) })
+		},
 	}
 }
 
@@ -179,10 +184,12 @@ func (c *command) poolUnmountVerb() *cobra.Command {
 			if err := pool.Unmount(at); err != nil {
 				return err
 			}
-			if units == "" {
-				return nil
+			if units != "" {
+				if err := pool.RemoveUnits(units, at); err != nil {
+					return err
+				}
 			}
-			return pool.RemoveUnits(units, at)
+			return c.report(map[string]string{"at": at}, func(w io.Writer) { fmt.Fprintf(w, "Unmounted %s\n", safe(at)) })
 		},
 	}
 	cmd.Flags().StringVar(&units, "units", "", "remove the units of systemd from this folder, so that it does not come back ("+pool.Units+")")
@@ -201,7 +208,10 @@ func (c *command) poolCheckVerb() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return f.Close()
+			if err := f.Close(); err != nil {
+				return err
+			}
+			return c.report(map[string]string{"file": args[0]}, func(w io.Writer) { fmt.Fprintf(w, "%s is a pool of this machine\n", safe(args[0])) })
 		},
 	}
 }
