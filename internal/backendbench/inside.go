@@ -24,6 +24,8 @@ func inside(work, dir string) (float64, error) {
 			return 0, err
 		}
 		do = func() error { return readSmall(names[:min(len(names), 10_000)]) }
+	case "all":
+		do = func() error { return readAll(dir) }
 	case "stat":
 		do = func() error { return statAll(filepath.Join(dir, "share/small")) }
 	default:
@@ -78,6 +80,15 @@ func readSmall(names []string) error {
 		}
 	}
 	return nil
+}
+
+func readAll(dir string) error {
+	return filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		return readLarge(name)
+	})
 }
 
 func statAll(dir string) error {

@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"github.com/larch-project/larch/internal/measure"
 )
@@ -34,19 +35,27 @@ func main() {
 	work := flag.String("work", "", "folder for what is made, removed afterwards; default: a temporary one")
 	runs := flag.Int("runs", 3, "how often times are taken; the best counts")
 	size := flag.Int64("size", 1<<30, "bytes of the large file")
-	only := flag.String("only", "", "measure one backend only, or \"on-demand\"")
+	only := flag.String("only", "", "measure one backend only, or \"on-demand\", or \"compare\": footprints only")
+	data := flag.String("data", "", "folder for versions of the Go toolchain, kept; default: larch-roadtest below the user's cache folder")
 	flag.Parse()
-	if err := run(*larch, *work, *only, *runs, *size); err != nil {
+	if err := run(*larch, *work, *data, *only, *runs, *size); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(larch, work, only string, runs int, size int64) (err error) {
+func run(larch, work, data, only string, runs int, size int64) (err error) {
 	if os.Geteuid() != 0 {
 		return fmt.Errorf("only root can drop caches and mount")
 	}
 	if larch, err = filepath.Abs(larch); err != nil {
 		return err
+	}
+	if data == "" {
+		cache, err := os.UserCacheDir()
+		if err != nil {
+			return err
+		}
+		data = filepath.Join(cache, "larch-roadtest")
 	}
 	if work == "" {
 		work = os.TempDir()
@@ -62,7 +71,7 @@ func run(larch, work, only string, runs int, size int64) (err error) {
 	if err := b.publish(); err != nil {
 		return err
 	}
-	if only != "on-demand" {
+	if only != "on-demand" && only != "compare" && only != "btrfs" {
 		if err := b.backends(only); err != nil {
 			return err
 		}
@@ -71,6 +80,13 @@ func run(larch, work, only string, runs int, size int64) (err error) {
 		if err := b.onDemand(); err != nil {
 			return err
 		}
+	}
+	if only != "on-demand" {
+		c, err := b.compare(data, strings.TrimSuffix(only, "compare"))
+		if err != nil {
+			return err
+		}
+		c.print(os.Stdout)
 	}
 	b.table.print(os.Stdout)
 	return nil

@@ -11,7 +11,16 @@ import (
 type table struct{ rows []string }
 
 func (t *table) add(backend, work, against string, larch, peer, target float64) {
-	ratio := larch / peer
+	t.row(backend, work, fmt.Sprintf("%.3f s", larch), fmt.Sprintf("%s: %.3f s", against, peer), larch/peer, target)
+}
+
+// addBytes adds a row of sizes; target is 0 where there is none.
+func (t *table) addBytes(backend, work, against string, larch, peer int64, wanted float64) {
+	mb := func(n int64) string { return fmt.Sprintf("%.2f MB", float64(n)/1e6) }
+	t.row(backend, work, mb(larch), against+": "+mb(peer), float64(larch)/float64(peer), target(wanted))
+}
+
+func (t *table) row(backend, work, larch, peer string, ratio, target float64) {
 	verdict, wanted := "reached", fmt.Sprintf("%.2f", target)
 	switch {
 	case math.IsInf(target, 1):
@@ -19,7 +28,7 @@ func (t *table) add(backend, work, against string, larch, peer, target float64) 
 	case ratio > target:
 		verdict = "MISSED"
 	}
-	row := fmt.Sprintf("| %s | %s | %.3f s | %s: %.3f s | %.2f | %s | %s |", backend, work, larch, against, peer, ratio, wanted, verdict)
+	row := fmt.Sprintf("| %s | %s | %s | %s | %.2f | %s | %s |", backend, work, larch, peer, ratio, wanted, verdict)
 	t.rows = append(t.rows, row)
 	log.Print(row)
 }
