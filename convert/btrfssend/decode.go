@@ -65,11 +65,16 @@ func (d *decoder) read(p []byte) error {
 // start reads the header of a stream; io.EOF is the end of the file.
 func (d *decoder) start() error {
 	head := d.buf[:streamHeader]
-	if err := d.read(head); err != nil {
+	before := d.at
+	err := d.read(head)
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return err
 	}
-	if string(head[:len(magic)]) != magic {
+	if begin := head[:min(d.at-before, int64(len(magic)))]; !strings.HasPrefix(magic, string(begin)) {
 		return fmt.Errorf("%w: it does not begin as one", ErrFormat)
+	}
+	if err != nil {
+		return err
 	}
 	d.version = binary.LittleEndian.Uint32(head[len(magic):])
 	if d.version == 0 || d.version > MaxVersion {
