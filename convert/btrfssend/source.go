@@ -88,8 +88,18 @@ func (s *Source) inspect(ctx context.Context) error {
 			s.bytes += e.Size
 		}
 	}
+	if s.bytes/maxGrowth > s.spool.size+maxHoles/maxGrowth {
+		return fmt.Errorf("%w: the subvolume %s has %d bytes, of which the streams bring only %d", ErrFormat, s.volume.name, s.bytes, s.spool.size)
+	}
 	return nil
 }
+
+// A tree may have so many bytes of holes, and be so many times as large as what the
+// streams bring: a stranger's few commands must not keep us busy for years.
+const (
+	maxHoles  = 1 << 40 // bytes
+	maxGrowth = 256
+)
 
 // Subvolume is the name of the subvolume.
 func (s *Source) Subvolume() string { return s.volume.name }
