@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"io"
-	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -77,18 +76,8 @@ func folder(t testing.TB, dir string) *fixed {
 	return fix(t, src)
 }
 
-func (f *fixed) entries() iter.Seq2[*tree.Entry, error] {
-	return tree.Decode(strings.NewReader(f.text))
-}
-
 func (f *fixed) subvolume(name string) Subvolume {
-	entries := func(yield func(*tree.Entry, error) bool) {
-		for e, err := range f.entries() {
-			if !yield(e, err) {
-				return
-			}
-		}
-	}
+	entries := func(yield func(*tree.Entry, error) bool) { tree.Decode(strings.NewReader(f.text))(yield) }
 	return Subvolume{Name: name, Tree: f.info.Digest, Entries: entries, Open: func(e *tree.Entry) (io.ReadCloser, error) {
 		return f.src.Open(context.Background(), e)
 	}}

@@ -197,7 +197,7 @@ func packedText() string {
 
 // TestCapture writes testdata/packed anew, where LARCH_CAPTURE is set.
 func TestCapture(t *testing.T) {
-	if os.Getenv("LARCH_CAPTURE") == "" {
+	if !capturing() {
 		return
 	}
 	for _, kind := range []string{"zlib", "lzo", "zstd"} {
