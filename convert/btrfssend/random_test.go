@@ -1,6 +1,7 @@
 package btrfssend
 
 import (
+	"bytes"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
@@ -106,6 +107,9 @@ func TestRandom(t *testing.T) {
 		a, b := before.subvolume("a"), after.subvolume("b")
 		version := uint32(seed%2 + 1)
 		full, changes := stream(t, a, nil, Options{version}), stream(t, b, &a, Options{version})
+		if !bytes.Equal(changes, stream(t, b, &a, Options{version})) {
+			t.Fatalf("seed %d: another stream the second time", seed)
+		}
 		sameTree(t, fmt.Sprintf("seed %d, full", seed), textOf(t, read(t, full)), before.text)
 		sameTree(t, fmt.Sprintf("seed %d, changes", seed), textOf(t, read(t, full, changes)), after.text)
 	}

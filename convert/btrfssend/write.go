@@ -52,8 +52,8 @@ const ctransid = 1
 // content that is not what the tree says matches digest.ErrMismatch; after any
 // error what was written is no whole stream, and "btrfs receive" refuses it.
 //
-// A stream of nothing takes the same memory for any tree; one of changes some
-// hundred bytes for each name that changed, and 64 MiB at most for what stayed.
+// The stream of a whole tree takes the same memory for any tree; one of changes some
+// hundred bytes for each name that changed.
 func Write(ctx context.Context, w io.Writer, sub Subvolume, parent *Subvolume, opt Options) error {
 	if opt.Version == 0 {
 		opt.Version = 1
