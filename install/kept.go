@@ -1,6 +1,7 @@
 package install
 
 import (
+	"errors"
 	"fmt"
 	"iter"
 	"os"
@@ -18,6 +19,7 @@ type Kept struct {
 
 // Kept finds a release that is installed or in a generation of the past that is
 // still here, the newest generation first: by REF, full or short, or REF@VERSION.
+// Errors match ErrNotInstalled or release.ErrAmbiguous.
 func (i *Installation) Kept(name string) (*Kept, error) {
 	wanted := ParseWanted(name)
 	generations, err := i.History()
@@ -26,6 +28,9 @@ func (i *Installation) Kept(name string) (*Kept, error) {
 	}
 	for _, g := range generations {
 		in, err := g.Resolve(wanted.Ref)
+		if errors.Is(err, release.ErrAmbiguous) {
+			return nil, err
+		}
 		if err != nil || wanted.Version != "" && in.Version != wanted.Version {
 			continue
 		}

@@ -220,6 +220,9 @@ func (m *message) path(a attribute) (relative, error) {
 	case s == "":
 		return "", nil
 	}
+	if depth := strings.Count(s, "/") + 1; depth > tree.MaxDepth {
+		return "", fmt.Errorf("%w: a path of %d names", ErrFormat, depth)
+	}
 	for name := range strings.SplitSeq(s, "/") {
 		if name == "" || name == "." || name == ".." || len(name) > tree.MaxName {
 			return "", fmt.Errorf("%w: the path %q has the name %q", ErrFormat, s, name)

@@ -70,6 +70,8 @@ func hostile() map[string]struct {
 		"NUL in a path":          {func(e *encoder) { e.make(cmdMkfile, "a\x00b").end() }, "NUL"},
 		"name too long":          {func(e *encoder) { e.make(cmdMkfile, tree.Path(strings.Repeat("n", 256))).end() }, "has the name"},
 		"path too long":          {func(e *encoder) { e.make(cmdMkfile, tree.Path(strings.Repeat("n/", 2100)+"x")).end() }, "4201 bytes"},
+		"path too deep":          {func(e *encoder) { e.make(cmdMkfile, tree.Path(strings.Repeat("n/", 256)+"x")).end() }, "257 names"},
+		"too many subvolumes":    {func(e *encoder) { fill(e, func(int) { snapshot(e, here) }) }, "more than 512 subvolumes"},
 		"clone path climbs out":  {file(func(e *encoder) { e.clone("/f", 0, "../../etc/shadow", 0, 1, here) }), `the name ".."`},
 		"link target climbs out": {func(e *encoder) { e.link("/x", "../y") }, `the name ".."`},
 		"rename climbs out":      {file(func(e *encoder) { e.rename("/f", "../f") }), `the name ".."`},

@@ -104,15 +104,15 @@ func TestMemoryOfWrite(t *testing.T) {
 	}
 }
 
-// TestMemoryOfOpen keeps 100,000 files in less than 400 bytes each.
+// TestMemoryOfOpen keeps 40,000 files in less than 400 bytes each.
 func TestMemoryOfOpen(t *testing.T) {
 	r, w := io.Pipe()
-	go func() { w.CloseWithError(Write(t.Context(), w, manyFiles(100), nil, Options{})) }()
+	go func() { w.CloseWithError(Write(t.Context(), w, manyFiles(40), nil, Options{})) }()
 	before := heap()
 	s, err := Open(t.Context(), []Input{{"pipe", r}}, OpenOptions{Rules: rules()})
 	must(t, err)
 	defer s.Close()
-	if used := heap() - before; used > 400*100_000 || s.files != 100_000 {
+	if used := heap() - before; used > 400*40_000 || s.files != 40_000 {
 		t.Errorf("%d bytes for %d files", used, s.files)
 	}
 }

@@ -99,9 +99,17 @@ func (w *wild) step() {
 	}
 }
 
+// seeds is how many pairs are tried: more in the long tests.
+func seeds(short, long uint64) uint64 {
+	if os.Getenv("LARCH_TEST_LONG") != "" {
+		return long
+	}
+	return short
+}
+
 // TestRandom reads back what it writes, of random pairs.
 func TestRandom(t *testing.T) {
-	for seed := range uint64(150) {
+	for seed := range seeds(60, 3000) {
 		p := random(seed)
 		before, after := p.states(t)
 		a, b := before.subvolume("a"), after.subvolume("b")
@@ -118,7 +126,7 @@ func TestRandom(t *testing.T) {
 // TestRandomReal has the real program apply random changes, and reads its own.
 func TestRandomReal(t *testing.T) {
 	shared := newDisk(t)
-	for seed := range uint64(40) {
+	for seed := range seeds(12, 300) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			d := &disk{t, shared.dir}
 			p := random(1000 + seed)

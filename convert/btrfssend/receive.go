@@ -22,7 +22,7 @@ const maxHeld = 2 << 30
 
 // maxVolumes is how many subvolumes may be given: looking up an inode takes a step
 // for each snapshot of a snapshot.
-const maxVolumes = 1 << 12
+const maxVolumes = 1 << 9
 
 // receiver applies streams.
 type receiver struct {
