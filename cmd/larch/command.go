@@ -99,7 +99,7 @@ signed; 5 network; 6 disk; 7 declined or interrupted; 8 damage found.
 
 // publishVerbs are those that work on a repository.
 func (c *command) publishVerbs() []*cobra.Command {
-	return []*cobra.Command{c.initVerb(), c.publishVerb(), c.repoVerb(), c.keyVerb(), c.checkVerb(), c.serveVerb()}
+	return []*cobra.Command{c.initVerb(), c.publishVerb(), c.importVerb(), c.repoVerb(), c.keyVerb(), c.checkVerb(), c.serveVerb()}
 }
 
 // args wants a number of arguments and says what they are if it is wrong.

@@ -50,7 +50,7 @@ func TestJSONIsDocumented(t *testing.T) {
 	for _, doc := range []any{
 		initialized{}, published{}, loggedRelease{}, pruned{}, repacked{}, deltaRow{}, deltaMade{}, deltaDropped{}, renewal{}, keyRow{}, findingsDocument{}, serving{},
 		install.Remote{}, installedRow{}, availableRow{}, details{}, changed{}, generation{}, usageDocument{}, collected{},
-		backendRow{}, poolRow{}, exported{}, verifiedDocument{}, versionDocument{}, failure{},
+		backendRow{}, poolRow{}, exported{}, exportedStream{}, verifiedDocument{}, versionDocument{}, failure{},
 	} {
 		for _, key := range jsonKeys(reflect.TypeOf(doc)) {
 			if !strings.Contains(string(text), "`"+key+"`") && !strings.Contains(string(text), `"`+key+`"`) {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/larch-project/larch/convert/btrfssend"
 	"github.com/larch-project/larch/convert/tarball"
 	"github.com/larch-project/larch/deploy"
 	"github.com/larch-project/larch/digest"
@@ -80,7 +81,9 @@ func outcomes() []outcome {
 		{[]error{pool.ErrNone}, exitNotFound, "larch pool create makes one"},
 		{[]error{pool.ErrRefused}, exitFailed, ""},
 		{[]error{install.ErrNoPlace, install.ErrNotMounted, erofs.ErrFormat, erofs.ErrTooLarge}, exitFailed, ""},
-		{[]error{tarball.ErrFormat, repo.ErrFormat, repo.ErrExists, repo.ErrVersion, repo.ErrMetadata}, exitFailed, ""},
+		{[]error{btrfssend.ErrSubvolume}, exitNotFound, ""},
+		{[]error{btrfssend.ErrName}, exitUsage, ""},
+		{[]error{btrfssend.ErrFormat, btrfssend.ErrParent, tarball.ErrFormat, repo.ErrFormat, repo.ErrExists, repo.ErrVersion, repo.ErrMetadata}, exitFailed, ""},
 		{[]error{trust.ErrKey, trust.ErrKeyFile, trust.ErrPassphrase}, exitFailed, "say where the keys are with --keys"},
 	}
 }

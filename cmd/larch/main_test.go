@@ -79,6 +79,9 @@ func condition(name string) (bool, error) {
 	case "bwrap":
 		_, err := exec.LookPath("bwrap")
 		return err == nil, nil
+	case "btrfs-progs":
+		_, err := exec.LookPath("btrfs")
+		return err == nil, nil
 	case "overlay", "composefs", "fuse":
 		return usable(name)
 	case "pool":

@@ -70,10 +70,46 @@ func (c *command) init(ctx context.Context, path string, opt trust.InitOptions) 
 	})
 }
 
+// publishFlags are the options of verbs that publish.
+type publishFlags struct {
+	req      repo.PublishRequest
+	requires []string
+	budget   float64
+}
+
+func (c *command) publishFlags(cmd *cobra.Command) *publishFlags {
+	f := &publishFlags{}
+	flags := cmd.Flags()
+	flags.StringVar(&f.req.Version, "version", "", "version of the release (default: counts on from the last)")
+	flags.StringVar(&f.req.Command, "command", "", "program that runs, below the folder's bin/ or with its path")
+	flags.StringArrayVar(&f.requires, "requires", nil, "ref that must be installed with it, such as a runtime; may be repeated")
+	flags.StringVarP(&f.req.Message, "message", "m", "", "what changed")
+	flags.StringToStringVar(&f.req.Annotations, "annotate", nil, "title=TEXT, summary=TEXT, homepage=URL, license=ID; may be repeated")
+	flags.Float64Var(&f.budget, "delta-budget", deltaBudget, "processor time for deltas, in seconds on all cores together (0: make none)")
+	flags.StringSliceVar(&f.req.Deltas.From, "delta-from", nil, "older version from which to make a direct delta, whatever it saves; may be repeated")
+	c.keysFlag(cmd)
+	return f
+}
+
+// request reads the options.
+func (f *publishFlags) request(cmd *cobra.Command) (req repo.PublishRequest, err error) {
+	for _, s := range f.requires {
+		ref, err := release.ParseRef(s)
+		if err != nil {
+			return req, err
+		}
+		f.req.Requires = append(f.req.Requires, ref)
+	}
+	if f.req.Deltas.Budget, err = seconds(f.budget); err == nil && f.budget == 0 && len(f.req.Deltas.From) > 0 {
+		err = errors.New("--delta-from without a --delta-budget")
+	}
+	if err != nil {
+		return req, usage(cmd, err)
+	}
+	return f.req, nil
+}
+
 func (c *command) publishVerb() *cobra.Command {
-	var req repo.PublishRequest
-	var requires []string
-	var budget float64
 	cmd := &cobra.Command{
 		Use:   "publish REPO REF FOLDER|FILE.tar",
 		Short: "Publish a folder as a release",
@@ -88,33 +124,17 @@ with at most --delta-budget seconds of processor time: those first that save mos
 "larch repo deltas make" makes them later, or elsewhere.`,
 		Example: "  larch publish ./repo app/org.example.Hello/x86_64/stable ./build --command hello --version 1.0",
 		Args:    args(3, 3),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			for _, s := range requires {
-				ref, err := release.ParseRef(s)
-				if err != nil {
-					return err
-				}
-				req.Requires = append(req.Requires, ref)
-			}
-			var err error
-			if req.Deltas.Budget, err = seconds(budget); err == nil && budget == 0 && len(req.Deltas.From) > 0 {
-				err = errors.New("--delta-from without a --delta-budget")
-			}
-			if err != nil {
-				return usage(cmd, err)
-			}
-			return c.publish(cmd.Context(), args[0], args[1], args[2], req)
-		},
 	}
-	flags := cmd.Flags()
-	flags.StringVar(&req.Version, "version", "", "version of the release (default: counts on from the last)")
-	flags.StringVar(&req.Command, "command", "", "program that runs, below the folder's bin/ or with its path")
-	flags.StringArrayVar(&requires, "requires", nil, "ref that must be installed with it, such as a runtime; may be repeated")
-	flags.StringVarP(&req.Message, "message", "m", "", "what changed")
-	flags.StringToStringVar(&req.Annotations, "annotate", nil, "title=TEXT, summary=TEXT, homepage=URL, license=ID; may be repeated")
-	flags.Float64Var(&budget, "delta-budget", deltaBudget, "processor time for deltas, in seconds on all cores together (0: make none)")
-	flags.StringSliceVar(&req.Deltas.From, "delta-from", nil, "older version from which to make a direct delta, whatever it saves; may be repeated")
-	c.keysFlag(cmd)
+	flags := c.publishFlags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		req, err := flags.request(cmd)
+		if err != nil {
+			return err
+		}
+		return c.publish(cmd.Context(), args[0], args[1], req, func(_ context.Context, rules tree.Rules) (source, error) {
+			return openSource(args[2], rules)
+		})
+	}
 	return cmd
 }
 
@@ -132,7 +152,8 @@ type published struct {
 	DeltaBytes   int64  `json:"delta_bytes"`
 }
 
-func (c *command) publish(ctx context.Context, path, name, from string, req repo.PublishRequest) (err error) {
+// publish publishes what open gives, under the rules of its kind of release.
+func (c *command) publish(ctx context.Context, path, name string, req repo.PublishRequest, open func(context.Context, tree.Rules) (source, error)) (err error) {
 	if req.Ref, err = release.ParseRef(name); err != nil {
 		return err
 	}
@@ -155,7 +176,11 @@ func (c *command) publish(ctx context.Context, path, name, from string, req repo
 		return err
 	}
 
-	source, err := openSource(from, req.Ref.Kind)
+	rules := tree.ApplicationRules()
+	if req.Ref.Kind == release.OS {
+		rules = tree.OSRules()
+	}
+	source, err := open(ctx, rules)
 	if err != nil {
 		return err
 	}
@@ -191,12 +216,8 @@ type source interface {
 	io.Closer
 }
 
-// openSource opens a folder or an archive under the rules of a kind of release.
-func openSource(path string, kind release.Kind) (source, error) {
-	rules := tree.ApplicationRules()
-	if kind == release.OS {
-		rules = tree.OSRules()
-	}
+// openSource opens a folder or an archive.
+func openSource(path string, rules tree.Rules) (source, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
