@@ -11,11 +11,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/larch-project/larch/deploy"
+	"github.com/larch-project/larch/deploy/btrfs"
 	"github.com/larch-project/larch/deploy/composefs"
 	"github.com/larch-project/larch/deploy/deploytest"
 	"github.com/larch-project/larch/deploy/fuse"
 	"github.com/larch-project/larch/deploy/hardlink"
 	"github.com/larch-project/larch/deploy/overlay"
+	"github.com/larch-project/larch/internal/btrfs/btrfstest"
 	"github.com/larch-project/larch/internal/verity"
 )
 
@@ -28,9 +30,9 @@ func TestMain(m *testing.M) {
 	})
 }
 
-// The table of docs/backends.md is what is seen here: one for file systems with
-// fs-verity, one for those without. What this kernel cannot do is not compared.
-func TestTableOfTheDocumentation(t *testing.T) {
+// The tables of docs/backends.md are what is seen here: those for file systems with
+// fs-verity or for those without. What this kernel cannot do is not compared.
+func TestTablesOfTheDocumentation(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root sees all backends")
 	}
@@ -38,27 +40,44 @@ func TestTableOfTheDocumentation(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	heading := "without fs-verity"
-	probe, err := os.Create(filepath.Join(t.TempDir(), "probe"))
+	t.Run("ordinary", func(t *testing.T) {
+		compareTable(t, string(data), "On a file system", func(t *testing.T) string { return t.TempDir() })
+	})
+	t.Run("btrfs", func(t *testing.T) {
+		dir := btrfstest.New(t, 512)
+		compareTable(t, string(data), "On btrfs", func(t *testing.T) string {
+			name, err := os.MkdirTemp(dir, "site-")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return name
+		})
+	})
+}
+
+func compareTable(t *testing.T, page, where string, newDir func(*testing.T) string) {
+	heading := where + " without fs-verity"
+	probe, err := os.Create(filepath.Join(newDir(t), "probe"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if verity.Probe(probe) == nil {
-		heading = "with fs-verity"
+	measured := verity.Probe(probe) == nil // which closes it
+	if measured {
+		heading = where + " with fs-verity"
 	}
-	_, rest, ok := strings.Cut(string(data), "### On a file system "+heading+"\n")
+	_, rest, ok := strings.Cut(page, "### "+heading+"\n")
 	if !ok {
-		t.Fatalf("docs/backends.md has no section for file systems %s", heading)
+		t.Fatalf("docs/backends.md has no section %q", heading)
 	}
 	table, _, _ := strings.Cut(rest, "\n#")
 	for _, b := range []deploy.Backend{
-		hardlink.Backend{}, overlay.Backend{Command: []string{"/proc/self/exe", "enter"}}, composefs.Backend{}, fuse.Backend{Command: server},
+		hardlink.Backend{}, overlay.Backend{Command: []string{"/proc/self/exe", "enter"}}, composefs.Backend{}, btrfs.Backend{}, fuse.Backend{Command: server},
 	} {
-		o := deploytest.Observe(t, b, func(t *testing.T) string { return t.TempDir() })
+		o := deploytest.Observe(t, b, newDir)
 		if !o.Usable {
 			continue
 		}
-		if b.Name() == "composefs" && heading == "with fs-verity" && before(t, 6, 6) {
+		if b.Name() == "composefs" && measured && before(t, 6, 6) {
 			continue // overlayfs has no option verity there, as the page says
 		}
 		row := fmt.Sprintf("| `%s` | %s | %s |", b.Name(), o.Damage, o.Cache)

@@ -19,6 +19,12 @@ import (
 // skip the test.
 func New(t testing.TB, mib int64, options ...string) string {
 	t.Helper()
+	return Mount(t, Image(t, mib), options...)
+}
+
+// Image makes a file with a new file system, of some MiB, at least 128.
+func Image(t testing.TB, mib int64) string {
+	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("needs root, to mount a btrfs")
 	}
@@ -33,7 +39,7 @@ func New(t testing.TB, mib int64, options ...string) string {
 		t.Fatal(err)
 	}
 	command(t, "mkfs.btrfs", "--quiet", image)
-	return Mount(t, image, options...)
+	return image
 }
 
 // Mount mounts the file system in a file. It asks no other loop device anything, as
