@@ -214,8 +214,8 @@ func (i *Installation) checkOwner() error {
 		return err
 	case st.Uid != uint32(os.Geteuid()):
 		return fmt.Errorf("%w: it belongs to user %d: run larch as that user, or choose another folder with --root", ErrOwner, st.Uid)
-	case st.Mode&0o002 != 0:
-		return fmt.Errorf("%w: everybody can write in it: chmod o-w", ErrOwner)
+	case st.Mode&0o022 != 0: // a group too is others, as sshd has it for ~/.ssh
+		return fmt.Errorf("%w: others than user %d can write in it: chmod go-w %s", ErrOwner, st.Uid, i.root.Path())
 	}
 	return nil
 }
