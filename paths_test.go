@@ -42,6 +42,8 @@ var byName = []struct{ where, calls, why string }{
 	{"internal/beneath Open", "unix.Open", "the folder itself, from which on names are resolved by handles"},
 	{"internal/beneath chmodUnreadable", "unix.Chmod", "/proc/self/fd: a folder that its owner cannot open"},
 	{"install makeFolder", "os.MkdirAll os.Mkdir os.Chmod", "the installation's folder, before there is a handle on it"},
+	{"install unmapped", "os.ReadFile", "/proc/self/uid_map"},
+	{"install checkAbove", "unix.Openat", "the folders above an open one, by \"..\""},
 	{"repo Init", "os.MkdirAll", "the repository's folder, before there is a handle on it"},
 	{"trust makeFolder", "os.Stat os.Mkdir", "the folder of keys"},
 	{"cmd/larch command.init", "os.Remove", "the repository's folder, when it is empty again"},

@@ -132,22 +132,3 @@ func (m *machine) count(folder string) (n int) {
 	}
 	return n
 }
-
-// TestOthersMayNotWrite refuses to change what a group or everybody can change.
-func TestOthersMayNotWrite(t *testing.T) {
-	p := newPublisher(t, trust.InitOptions{})
-	p.publish(hello, "1", program("1"))
-	for _, mode := range []os.FileMode{0o775, 0o757, 0o777, 0o777 | os.ModeSticky} {
-		dir := t.TempDir()
-		if err := os.Chmod(dir, mode); err != nil {
-			t.Fatal(err)
-		}
-		m := openMachine(t, dir)
-		if _, err := m.AddRemote(t.Context(), "example", p.path, p.fingerprint); !errors.Is(err, ErrOwner) {
-			t.Errorf("mode %v: %v", mode, err)
-		}
-		if names, err := os.ReadDir(dir); err != nil || len(names) != 0 {
-			t.Errorf("mode %v: %v, %v", mode, names, err)
-		}
-	}
-}
