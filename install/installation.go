@@ -173,6 +173,9 @@ func (i *Installation) takeLock(ctx context.Context) (*os.File, error) {
 	if err := i.checkOwner(); err != nil {
 		return nil, err
 	}
+	if err := i.checkEmpty(); err != nil {
+		return nil, err
+	}
 	f, err := i.root.OpenFile(lockName, unix.O_RDWR|unix.O_CREAT, 0o644)
 	if err != nil {
 		return nil, err

@@ -34,17 +34,29 @@ func makeFolder(dir string) error {
 	return err
 }
 
-// begin makes an empty folder an installation: before that nothing in it is ours to
-// sweep.
-func (i *Installation) begin() error {
+// checkEmpty refuses a folder that is no installation and has something in it, which
+// is not ours to sweep. What another process begins meanwhile is an installation.
+func (i *Installation) checkEmpty() error {
 	names, err := i.root.ReadDir(".")
 	if err != nil {
 		return err
 	}
 	for _, name := range names {
-		if name != lockName && name != "lost+found" && !strings.HasPrefix(name, ".new-") {
-			return fmt.Errorf("%w: it is no installation, and it has %.80q: name an empty folder, or one that is not there", ErrOwner, name)
+		if name == lockName || name == "lost+found" || strings.HasPrefix(name, ".new-") {
+			continue
 		}
+		if begun, err := i.root.Exists(formatName); begun || err != nil {
+			return err
+		}
+		return fmt.Errorf("%w: it is no installation, and it has %.80q: name an empty folder, or one that is not there", ErrOwner, name)
+	}
+	return nil
+}
+
+// begin makes an empty folder an installation.
+func (i *Installation) begin() error {
+	if err := i.checkEmpty(); err != nil {
+		return err
 	}
 	if err := i.tryLinks(); err != nil {
 		return err
