@@ -71,7 +71,7 @@ func (w *world) life(name string) {
 	w.lives(name, "2")
 	w.ok("undo")
 	w.lives(name, "1")
-	w.ok("undo")
+	w.ok("update", "--yes")
 	w.lives(name, "2")
 	w.clean()
 	w.ok("gc")
@@ -212,7 +212,7 @@ func TestDisks(t *testing.T) {
 		w.moveTo(disk(t, "ext4"))
 		name := w.twoVersions()
 		w.trust().ok("install", name+"@1", "--yes", "--backend", "hardlink")
-		for _, folder := range []string{"objects", "deployments", "generations", "releases", "."} {
+		for _, folder := range []string{"releases", "objects", "deployments", "generations", "."} {
 			at := filepath.Join(w.root, folder)
 			must(exec.Command("chattr", "+i", at).CombinedOutput())(t)
 			r := w.larch("update", "--yes")
@@ -238,6 +238,10 @@ func poor(t *testing.T, links bool) string {
 	if err := errors.Join(os.Mkdir(below, 0o755), os.Mkdir(at, 0o755), os.Chmod(dir, 0o755)); err != nil {
 		t.Fatal(err)
 	}
+	if err := unix.Mount("tmpfs", below, "tmpfs", 0, "mode=755"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Unmount(below, unix.MNT_DETACH) })
 	data := &fusefs.LoopbackRoot{Path: below, NewNode: func(data *fusefs.LoopbackRoot, _ *fusefs.Inode, _ string, _ *syscall.Stat_t) fusefs.InodeEmbedder {
 		return &node{LoopbackNode: fusefs.LoopbackNode{RootData: data}, noLinks: links}
 	}}
