@@ -35,6 +35,7 @@ func disk(t *testing.T, kind string) string {
 		// Its own layers must not be on an overlay, as the temporary folder may be.
 		err = errors.Join(err, unix.Mount("overlay", at, "overlay", 0, fmt.Sprintf("lowerdir=%[1]s/lower,upperdir=%[1]s/upper,workdir=%[1]s/work", dir)))
 	default:
+		needs(t, kind)
 		quiet := map[string]string{"ext4": "-q", "xfs": "-q", "btrfs": "-q"}[kind]
 		for _, args := range [][]string{{"mkfs." + kind, quiet, image}, {"mount", "-t", kind, "-o", "loop", image, at}} {
 			if out, runErr := exec.Command(args[0], args[1:]...).CombinedOutput(); runErr != nil {
@@ -52,6 +53,18 @@ func disk(t *testing.T, kind string) string {
 		}
 	})
 	return at
+}
+
+// needs skips a test where the kernel or the machine has no such file system.
+func needs(t *testing.T, kind string) {
+	t.Helper()
+	if _, err := exec.LookPath("mkfs." + kind); err != nil {
+		t.Skipf("needs mkfs.%s", kind)
+	}
+	_ = exec.Command("modprobe", kind).Run()
+	if known, err := os.ReadFile("/proc/filesystems"); err != nil || !strings.Contains(string(known), "\t"+kind+"\n") {
+		t.Skipf("this kernel has no %s: %v", kind, err)
+	}
 }
 
 // moveTo has the installation below another folder.
