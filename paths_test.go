@@ -20,12 +20,12 @@ import (
 var harmless = map[string]string{
 	"os": `Args DevNull Environ Executable Exit File FileMode Getegid Geteuid Getenv Getgid Getpagesize Getpid Getuid Getwd
 		Interrupt IsNotExist NewFile NewSyscallError PathError Pipe ProcessState Setenv Stderr Stdin Stdout TempDir UserCacheDir
-		ErrNotExist ModeCharDevice ModeSetuid O_CREATE O_RDONLY O_RDWR O_WRONLY`,
+		ErrNotExist ErrPermission ModeCharDevice ModeSetuid O_CREATE O_RDONLY O_RDWR O_WRONLY`,
 	"path/filepath": "Abs Base Clean Dir Ext FromSlash IsAbs Join Rel Split SplitList ToSlash",
 	"syscall":       "Credential Errno Fstatfs ProcAttr Rusage Stat_t Statfs_t SysProcAttr SysProcIDMap WaitStatus",
-	"golang.org/x/sys/unix": `Bind Close CloseOnExec CmsgSpace CopyFileRange Errno Fadvise FcntlInt Fchmod Fgetxattr FinitModule
+	"golang.org/x/sys/unix": `Bind ByteSliceToString Close CloseOnExec CmsgSpace CopyFileRange Errno Fadvise FcntlInt Fchmod Fgetxattr FinitModule
 		Flistxattr Flock Fremovexattr FsconfigCreate FsconfigSetFd FsconfigSetFlag Fsetxattr Fstat Fstatfs FsverityDigest
-		FsverityEnableArg Getrlimit Getrusage IoctlFileClone IoctlIfreq IoctlLoopConfigure IoctlRetInt Kill Listen LoopConfig
+		FsverityEnableArg Getrlimit Getrusage IoctlFileClone IoctlIfreq IoctlLoopConfigure IoctlRetInt IoctlSetInt Kill Listen LoopConfig
 		LoopInfo64 Major MemfdCreate Minor Mmap MountAttr MountSetattr Munmap NewIfreq OpenHow ParseSocketControlMessage
 		ParseUnixRights PathMax Prctl Read ReadDirent Reboot Recvmsg Rlimit Rusage SockaddrUnix Socket Socketpair Stat_t
 		Statfs_t Sync Syncfs Timespec Umask Wait4 WaitStatus Write`,
@@ -59,6 +59,10 @@ var byName = []struct{ where, calls, why string }{
 	{"install openPoint", "unix.Open", "the folder to mount on, by O_PATH and never a link"},
 	{"install Unmount", "filepath.EvalSymlinks", "to compare the folder with the table of mounts"},
 	{"deploy/composefs otherPlace", "filepath.EvalSymlinks", "to compare a folder with the table of mounts"},
+
+	{"cmd/larch command.withPool", "os.Open", "the installation's folder, to see what is mounted there"},
+	{"internal/pool", "filepath.EvalSymlinks filepath.Glob os.Mkdir os.MkdirAll os.Open os.OpenFile os.ReadDir os.ReadFile os.Readlink os.Remove os.Stat unix.Linkat unix.Lstat unix.Open unix.Statfs",
+		"a file or device and a mount point that root names, which checkPlace wants nobody else to be able to exchange; units of systemd, /sys/block, /proc/self/fd"},
 
 	// Temporary files: made with O_EXCL under names that nobody can guess, in a
 	// folder of mode 0700 where they have to keep them.
