@@ -29,7 +29,7 @@ var (
 	// ErrFormat: the folder is an installation of another format, or a file of it is
 	// damaged.
 	ErrFormat = errors.New("not an installation that this larch can read")
-	// ErrOwner: the folder belongs to somebody else, or everybody can write in it.
+	// ErrOwner: the folder belongs to somebody else, or others can write in it.
 	ErrOwner = errors.New("not a safe place for an installation")
 	// ErrBackend: there is no such backend, or this machine cannot use it.
 	ErrBackend = errors.New("backend cannot be used")

@@ -33,7 +33,9 @@ type Collected struct {
 // GC removes what neither the current generation nor those that are kept need: old
 // generations, deployments, releases, trees and objects, in this order, so that an
 // interruption leaves nothing that names what is gone. What runs stays, with all
-// that it is made of. It waits for transactions to end.
+// that it is made of. If one of the generations that are kept cannot be read it
+// stays, with those before it and all that it might be made of. It waits for
+// transactions to end.
 func (i *Installation) GC(ctx context.Context, opt GCOptions) (*Collected, error) {
 	if !opt.DryRun {
 		held, err := i.hold(ctx)
@@ -55,6 +57,11 @@ type collection struct {
 	inst *Installation
 	dry  bool
 	live map[digest.Digest]bool // releases that are needed
+
+	// blur means that a generation that stays cannot be read, so that any deployment
+	// and release may be of it; blind, that the tree of such a release cannot be read
+	// either, so that any object may be.
+	blur, blind bool
 }
 
 func (c *collection) run(ctx context.Context, keep int) error {
@@ -84,10 +91,11 @@ func (c *collection) run(ctx context.Context, keep int) error {
 // generations removes all but the current one and those that undo can go back to,
 // and gives them.
 func (c *collection) generations(keep int) ([]*Generation, error) {
-	kept, err := c.inst.kept(keep)
+	kept, broken, err := c.inst.kept(keep)
 	if err != nil {
 		return nil, err
 	}
+	c.blur = broken > 0
 	staying := map[int64]bool{}
 	for _, g := range kept {
 		staying[g.Number] = true
@@ -97,7 +105,7 @@ func (c *collection) generations(keep int) ([]*Generation, error) {
 		return nil, err
 	}
 	for _, n := range numbers {
-		if staying[n] {
+		if staying[n] || n <= broken {
 			continue
 		}
 		c.Generations++
@@ -111,27 +119,29 @@ func (c *collection) generations(keep int) ([]*Generation, error) {
 }
 
 // kept gives the current generation and up to so many of those that undo would go
-// back to one after the other.
-func (i *Installation) kept(before int) ([]*Generation, error) {
+// back to one after the other. Where one of them cannot be read nobody knows which
+// was before it: it is broken, otherwise 0.
+func (i *Installation) kept(before int) (kept []*Generation, broken int64, err error) {
 	g, err := i.Current()
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	kept := []*Generation{g}
+	kept = []*Generation{g}
 	for ; before > 0 && g.Parent > 0; before-- {
 		there, err := i.root.Exists(generationName(g.Parent))
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		if !there { // collected before
 			break
 		}
-		if g, err = i.read(g.Parent); err != nil {
-			return nil, err
+		parent := g.Parent
+		if g, err = i.read(parent); err != nil {
+			return kept, parent, nil
 		}
 		kept = append(kept, g)
 	}
-	return kept, nil
+	return kept, 0, nil
 }
 
 // deployments removes those that no generation names and nobody holds.
@@ -148,7 +158,7 @@ func (c *collection) deployments(ctx context.Context, kept []*Generation) error 
 		return err
 	}
 	for _, d := range all {
-		if named[d] {
+		if named[d] || c.blur {
 			continue
 		}
 		if err := c.deployment(ctx, d); err != nil {
@@ -198,7 +208,7 @@ func (c *collection) documents() ([]release.Tree, error) {
 		return nil, err
 	}
 	for _, d := range all {
-		if live[d] {
+		if live[d] || c.blind {
 			continue
 		}
 		c.Trees++
@@ -222,12 +232,16 @@ func (c *collection) releases() (trees []release.Tree, err error) {
 		}
 	}
 	for _, d := range all {
-		if c.live[d] {
+		if c.live[d] || c.blur {
 			rel, err := c.inst.document(d)
-			if err != nil {
+			switch {
+			case err != nil && c.live[d]:
 				return nil, err
+			case err != nil || !c.live[d] && !c.inst.store.HasTree(rel.Tree.Digest, rel.Tree.Size):
+				c.blind = true
+			default:
+				trees = append(trees, rel.Tree)
 			}
-			trees = append(trees, rel.Tree)
 			continue
 		}
 		c.Releases++
@@ -263,7 +277,7 @@ func (c *collection) objects(ctx context.Context, trees []release.Tree) error {
 		if found.Digest.IsZero() {
 			continue
 		}
-		if needed.has(found.Object) {
+		if c.blind || needed.has(found.Object) {
 			if doubtful {
 				c.inst.store.Has(found.Object) // looks, and settles it
 			}

@@ -15,7 +15,6 @@ import (
 
 	"github.com/larch-project/larch/deploy"
 	"github.com/larch-project/larch/internal/beneath"
-	"github.com/larch-project/larch/internal/durable"
 	"github.com/larch-project/larch/internal/lock"
 	"github.com/larch-project/larch/store"
 	"github.com/larch-project/larch/transport"
@@ -119,22 +118,6 @@ func Open(dir string, opt Options) (*Installation, error) {
 	return i, nil
 }
 
-// makeFolder makes a missing folder that nobody else can write, whatever the
-// umask.
-func makeFolder(dir string) error {
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-		return err
-	}
-	err := os.Mkdir(dir, 0o755)
-	switch {
-	case err == nil:
-		return os.Chmod(dir, 0o755)
-	case errors.Is(err, fs.ErrExist):
-		return nil
-	}
-	return err
-}
-
 // open takes root over, unless it fails.
 func open(root *beneath.Dir, opt Options) (*Installation, error) {
 	if err := checkFormat(root); err != nil {
@@ -190,6 +173,9 @@ func (i *Installation) takeLock(ctx context.Context) (*os.File, error) {
 	if err := i.checkOwner(); err != nil {
 		return nil, err
 	}
+	if err := i.checkEmpty(); err != nil {
+		return nil, err
+	}
 	f, err := i.root.OpenFile(lockName, unix.O_RDWR|unix.O_CREAT, 0o644)
 	if err != nil {
 		return nil, err
@@ -206,34 +192,20 @@ func (i *Installation) takeLock(ctx context.Context) (*os.File, error) {
 	return f, nil
 }
 
-// checkOwner refuses to change what others could change at the same time.
-func (i *Installation) checkOwner() error {
-	st, err := i.root.Lstat(".")
-	switch {
-	case err != nil:
-		return err
-	case st.Uid != uint32(os.Geteuid()):
-		return fmt.Errorf("%w: it belongs to user %d: run larch as that user, or choose another folder with --root", ErrOwner, st.Uid)
-	case st.Mode&0o002 != 0:
-		return fmt.Errorf("%w: everybody can write in it: chmod o-w", ErrOwner)
-	}
-	return nil
-}
-
 // prepare makes the folders and sweeps. Only who holds the lock calls it.
 func (i *Installation) prepare() error {
 	if err := checkFormat(i.root); err != nil {
 		return err
 	}
-	for _, name := range []string{scratch, generations, remotes} {
-		if err := i.root.MkdirAll(name, 0o755); err != nil {
-			return err
-		}
-	}
 	if there, err := i.root.Exists(formatName); err != nil {
 		return err
 	} else if !there {
-		if err := durable.WriteFile(i.root, formatName, []byte(format1), 0o644); err != nil {
+		if err := i.begin(); err != nil {
+			return err
+		}
+	}
+	for _, name := range []string{scratch, generations, remotes} {
+		if err := i.root.MkdirAll(name, 0o755); err != nil {
 			return err
 		}
 	}

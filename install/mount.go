@@ -49,7 +49,11 @@ func (i *Installation) Mount(ctx context.Context, short, folder string) (err err
 	if v.Prepare != nil {
 		return fmt.Errorf("%s: %w (backend %s): install it with --backend composefs to mount it", in.Ref, ErrNoPlace, in.Backend)
 	}
-	from, err := os.Open(v.Path)
+	below, err := filepath.Rel(i.root.Path(), v.Path)
+	if err != nil {
+		return err
+	}
+	from, err := i.root.OpenFile(below, unix.O_PATH|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return err
 	}

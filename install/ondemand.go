@@ -2,11 +2,11 @@ package install
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"iter"
-	"os"
-	"path/filepath"
+	"path"
 	"strings"
 	"sync"
 
@@ -128,12 +128,13 @@ func (s *onDemand) begin(ctx context.Context, in Installed) (*fetch.Lazy, error)
 	if err != nil {
 		return nil, err
 	}
-	scratch, err := os.CreateTemp(filepath.Join(s.dir, "tmp"), "on-demand-*")
+	name := path.Join(scratch, "on-demand-"+rand.Text())
+	file, err := s.inst.root.Create(name, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	os.Remove(scratch.Name()) // it needs no name from now on
-	l, err := fetch.NewLazy(ctx, src, s.inst.store, in.Release, rel, scratch)
+	_ = s.inst.root.Remove(name) // it needs no name from now on; if it keeps it, it is swept
+	l, err := fetch.NewLazy(ctx, src, s.inst.store, in.Release, rel, file)
 	if err != nil {
 		return nil, err
 	}

@@ -74,6 +74,7 @@ type Plan struct {
 	Verb     Verb
 	Steps    []Step // by ref
 	Warnings []Warning
+	Silent   error    // of an update: why remotes could not be asked, whose refs stay as they are; else nil
 	Notes    []string // ways that were closed, and what was done instead; Apply may add some
 
 	Requests int   // that fetching contents will take, if nothing has to be repeated
@@ -135,17 +136,25 @@ func askedFor(wanted []Wanted) (names []string) {
 
 // PlanUpdate plans to move what is installed, or the refs that are named, to the
 // newest releases of the remotes that they came from. If nothing is new it takes
-// two small requests for each of these remotes, and has no steps.
+// two small requests for each of these remotes, and has no steps. What came from a
+// remote that cannot be asked stays as it is, with a warning and Plan.Silent; an
+// error if none of the remotes can be asked.
 func (i *Installation) PlanUpdate(ctx context.Context, refs []string, opt PlanOptions) (*Plan, error) {
 	return i.plan(ctx, Update, opt, func(p *Plan, d *draft) error {
 		chosen, err := p.chosen(refs)
 		if err != nil || len(chosen) == 0 {
 			return err
 		}
-		if err := p.from.use(ctx, remotesOf(chosen)); err != nil {
+		silent, err := p.from.ask(ctx, remotesOf(chosen))
+		if err != nil {
 			return err
 		}
+		p.Silent = joined(silent)
 		for _, in := range chosen {
+			if silent[in.Remote] != nil {
+				p.warn(in.Ref, "stays as it is: the remote %q cannot be asked", in.Remote)
+				continue
+			}
 			o, err := p.from.same(in)
 			if errors.Is(err, release.ErrUnknownRef) && len(refs) == 0 {
 				p.warn(in.Ref, "the remote %q does not have it any more", in.Remote)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 
@@ -28,8 +29,9 @@ type source struct {
 	stats   *transport.Stats
 	mirrors []string // those that the transport knows
 	t       transport.Transport
-	known   bool // its format was looked at
-	fresh   bool // its trust is up to date
+	known   bool  // its format was looked at
+	fresh   bool  // its trust is up to date
+	silent  error // why its trust could not be brought up to date, once it was tried
 }
 
 // openSource opens the remote that is kept in a folder below the installation.
@@ -192,22 +194,53 @@ func (all *sources) open(ctx context.Context, names []string) error {
 	return nil
 }
 
-// use is open, and brings the trust in all that are open up to date, once. One
-// that cannot be asked is an error, for it may have news.
+// use is open, and brings the trust in these remotes up to date, once. One that
+// cannot be asked is an error, for it may have news.
 func (all *sources) use(ctx context.Context, names []string) error {
 	if err := all.open(ctx, names); err != nil {
 		return err
 	}
 	for _, s := range all.list {
-		if s.fresh {
+		if names != nil && !slices.Contains(names, s.Name) || s.fresh {
 			continue
 		}
-		if err := s.refresh(ctx); err != nil {
-			return err
+		if s.silent == nil {
+			s.silent = s.refresh(ctx)
+		}
+		if s.silent != nil {
+			return s.silent
 		}
 		s.fresh = true
 	}
 	return nil
+}
+
+// ask is use, but goes on without those that cannot be asked, and says why: an
+// error if that is all of them.
+func (all *sources) ask(ctx context.Context, names []string) (silent map[string]error, err error) {
+	silent = map[string]error{}
+	names = slices.Compact(slices.Sorted(slices.Values(names)))
+	for _, name := range names {
+		if err := all.use(ctx, []string{name}); err != nil {
+			silent[name] = err
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+	}
+	if len(silent) == len(names) {
+		return nil, joined(silent)
+	}
+	return silent, nil
+}
+
+// joined is what is wrong with remotes, in the order of their names: nil for none.
+func joined(silent map[string]error) error {
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(silent)) {
+		errs = append(errs, silent[name])
+	}
+	return errors.Join(errs...)
 }
 
 // Close ends all connections.

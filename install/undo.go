@@ -70,31 +70,46 @@ func (i *Installation) before(current *Generation) (*Generation, error) {
 	return before, nil
 }
 
-// History lists the generations that are here, the current one first.
+// History lists the generations that are here, the current one first. Earlier ones
+// that cannot be read are left out: Verify names them.
 func (i *Installation) History() ([]*Generation, error) {
+	all, _, err := i.history()
+	return all, err
+}
+
+// history gives the generations that are here and can be read, the current one
+// first, and why others cannot.
+func (i *Installation) history() (all []*Generation, unreadable map[int64]error, err error) {
 	current, err := i.currentNumber()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	numbers, err := i.numbers()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var all []*Generation
+	unreadable = map[int64]error{}
 	for _, n := range slices.Backward(numbers) {
 		if n > current { // not yet, or never
 			continue
 		}
 		g, err := i.read(n)
-		if errors.Is(err, fs.ErrNotExist) { // collected meanwhile
-			continue
+		switch {
+		case err == nil:
+			all = append(all, g)
+		case n == current:
+			return nil, nil, err
+		case i.there(n): // else it was collected meanwhile
+			unreadable[n] = err
 		}
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, g)
 	}
-	return all, nil
+	return all, unreadable, nil
+}
+
+// there tells whether a generation has a folder.
+func (i *Installation) there(n int64) bool {
+	there, err := i.root.Exists(generationName(n))
+	return there || err != nil
 }
 
 // seconds is the time as generations write it.

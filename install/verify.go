@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -95,9 +97,15 @@ func (v *verification) report(f check.Finding) {
 
 func (i *Installation) verify(ctx context.Context, opt VerifyOptions) (*Verified, error) {
 	v := newVerification(i)
-	generations, err := i.History()
+	generations, unreadable, err := i.history()
 	if err != nil {
 		return nil, err
+	}
+	for _, n := range slices.Sorted(maps.Keys(unreadable)) {
+		v.report(check.Finding{
+			Where: path.Join(generationName(n), stateName), Problem: unreadable[n].Error(),
+			Fix: "undo cannot go back to it; larch gc --keep 0 removes it",
+		})
 	}
 	if err := v.all(ctx, generations, opt); err != nil {
 		return nil, fmt.Errorf("verifying %s: %w", i.root.Path(), err)

@@ -1,13 +1,17 @@
 package install
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/larch-project/larch/deploy"
 	"github.com/larch-project/larch/trust"
@@ -111,6 +115,23 @@ func damages() []struct {
 		{"longer", changed(func(p []byte) []byte { return append(p, 0) })},
 		{"missing", replaced(func(string) error { return nil })},
 		{"a directory", replaced(func(path string) error { return os.Mkdir(path, 0o755) })},
+		{"zeroes", changed(func(p []byte) []byte { return make([]byte, len(p)) })},
+		{"two bytes", changed(func(p []byte) []byte { p[0] ^= 2; return flip(len(p) - 1)(p) })},
+		{"a fifo", replaced(func(path string) error { return unix.Mkfifo(path, 0o644) })},
+		{"another's content", func(t *testing.T, path string) {
+			same, err := filepath.Glob(filepath.Join(filepath.Dir(path), "../*/*"))
+			other := slices.IndexFunc(same, func(name string) bool {
+				info, err := os.Lstat(name)
+				return err == nil && info.Mode().IsRegular() && !bytes.Equal(must[[]byte](t)(os.ReadFile(name)), must[[]byte](t)(os.ReadFile(path)))
+			})
+			if err != nil || other < 0 {
+				damage(t, path, func([]byte) []byte { return []byte("of another") })
+				return
+			}
+			if err := unix.Renameat2(unix.AT_FDCWD, path, unix.AT_FDCWD, same[other], unix.RENAME_EXCHANGE); err != nil {
+				t.Fatal(err)
+			}
+		}},
 		{"a link", replaced(func(path string) error { return os.Symlink("/etc/passwd", path) })},
 	}
 }

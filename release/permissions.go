@@ -144,6 +144,8 @@ func describeFilesystem(item string) string {
 		return notGiven("filesystem", item)
 	case fs.Access == ReadOnly || fs.Place == "host-os" || fs.Place == "host-etc":
 		return "read " + where
+	case fs.Place == "home" || fs.Place == "host":
+		return "read and change " + where + ", and so do whatever you can (~/.bashrc and ~/.ssh are among them)"
 	case fs.Access == Create:
 		return "read and change " + where + ", made if missing"
 	}

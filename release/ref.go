@@ -56,7 +56,7 @@ func (r Ref) check() error {
 		return err
 	}
 	if !strings.Contains(r.ID, ".") {
-		return fmt.Errorf("%w: id %q: want a name with a dot, such as org.example.Editor", ErrRef, r.ID)
+		return fmt.Errorf("%w: id %.200q: want a name with a dot, such as org.example.Editor", ErrRef, r.ID)
 	}
 	if err := checkPart("architecture", r.Arch, maxPart); err != nil {
 		return err
@@ -169,7 +169,7 @@ func Resolve(refs []Ref, short string) (Ref, error) {
 		if slices.Contains(refs, full) {
 			return full, nil
 		}
-		return Ref{}, fmt.Errorf("%q: %w", short, ErrUnknownRef)
+		return Ref{}, fmt.Errorf("%.200q: %w", short, ErrUnknownRef)
 	}
 	found := slices.DeleteFunc(slices.Clone(refs), func(r Ref) bool { return !r.Matches(short) })
 	for _, prefer := range []func(Ref) bool{
@@ -182,10 +182,10 @@ func Resolve(refs []Ref, short string) (Ref, error) {
 	}
 	switch len(found) {
 	case 0:
-		return Ref{}, fmt.Errorf("%q: %w", short, ErrUnknownRef)
+		return Ref{}, fmt.Errorf("%.200q: %w", short, ErrUnknownRef)
 	case 1:
 		return found[0], nil
 	}
 	slices.SortFunc(found, func(a, b Ref) int { return strings.Compare(a.String(), b.String()) })
-	return Ref{}, fmt.Errorf("%q %w: %s, %s", short, ErrAmbiguous, found[0], found[1])
+	return Ref{}, fmt.Errorf("%.200q %w: %s, %s", short, ErrAmbiguous, found[0], found[1])
 }

@@ -69,9 +69,9 @@ func lookPath(name, searchPath string) string {
 	return ""
 }
 
-// executable gives the path to execute. Bubblewrap's first process stays in the
-// sandbox, where root's program could open it by /proc/1/exe and, on some kernels,
-// write to it; so root runs a sealed copy.
+// executable gives the path to execute, when it is known which files are passed.
+// Bubblewrap's first process stays in the sandbox, where root's program could open it
+// by /proc/1/exe and, on some kernels, write to it; so root runs a sealed copy.
 func (b *bubblewrap) executable(p *process, uid int) (string, error) {
 	if uid != 0 {
 		return b.path, nil
@@ -94,8 +94,14 @@ func (b *bubblewrap) executable(p *process, uid int) (string, error) {
 	if _, err := unix.FcntlInt(copied.Fd(), unix.F_ADD_SEALS, seals); err != nil {
 		return "", fmt.Errorf("sealing a copy of bwrap: %w", err)
 	}
-	// Above the numbers that the files passed to it will have.
-	fd, err := unix.FcntlInt(copied.Fd(), unix.F_DUPFD_CLOEXEC, 512)
+	// Above the numbers that the files passed to it will have, and those that they take
+	// on the way there.
+	above := max(512, 4*len(p.cmd.ExtraFiles))
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err == nil && limit.Cur <= uint64(above) {
+		above = int(limit.Cur) - 1
+	}
+	fd, err := unix.FcntlInt(copied.Fd(), unix.F_DUPFD_CLOEXEC, above)
 	if err != nil {
 		return "", fmt.Errorf("copy of bwrap: %w", err)
 	}
@@ -109,15 +115,13 @@ func confined(ctx context.Context, h *host, app App, args []string, opt Options)
 	if err != nil {
 		return nil, err
 	}
-	p := new(process)
-	path, err := b.executable(p, h.uid)
-	if err != nil {
-		p.close()
-		return nil, err
-	}
-	p.cmd = exec.CommandContext(ctx, path)
+	p := &process{cmd: exec.CommandContext(ctx, b.path)}
 	p.cmd.Env = []string{} // of bubblewrap; the program's own is among the options
-	if err := build(p, b, h, app, args, opt); err != nil {
+	err = build(p, b, h, app, args, opt)
+	if err == nil {
+		p.cmd.Path, err = b.executable(p, h.uid)
+	}
+	if err != nil {
 		p.close()
 		return nil, err
 	}

@@ -68,12 +68,22 @@ func (h *host) userFolders() map[string]string {
 	return folders
 }
 
+// starters are folders whose files a desktop starts by itself, at the next login or
+// when somebody asks for a service.
+var starters = map[string][]string{
+	"xdg-config": {"autostart", "environment.d", "systemd"},
+	"xdg-data":   {"dbus-1", "systemd"},
+}
+
 // hidden gives the folders that no permission opens: those of the caller, Larch's
-// own in their usual places, and the data of applications.
+// own in their usual places, the data of applications, and what would start a program
+// outside of the sandbox without anybody doing anything.
 func (s *setup) hidden(more []string) []string {
 	all := []string{"/var/lib/larch", filepath.Join(s.host.home, ".var/app")}
 	for _, name := range []string{"xdg-cache", "xdg-config", "xdg-data"} {
-		all = append(all, filepath.Join(s.host.home, usualFolders[name], "larch"), filepath.Join(s.host.folder(name), "larch"))
+		for _, inner := range append(starters[name], "larch") {
+			all = append(all, filepath.Join(s.host.home, usualFolders[name], inner), filepath.Join(s.host.folder(name), inner))
+		}
 	}
 	for _, path := range more {
 		if filepath.IsAbs(path) {

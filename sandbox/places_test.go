@@ -142,7 +142,11 @@ func TestNothingIsPlantedBeforeLarch(t *testing.T) {
 	everyUser(t, func(t *testing.T, w *world) {
 		w.metadata = "[Context]\nfilesystems=home;\n"
 		w.sh("mkdir -p ~/.config/larch ~/.local/share/larch && echo evil >~/.config/larch/x && echo evil >~/.local/share/larch/x && echo fine >~/x")
-		for _, name := range []string{".config/larch/x", ".local/share/larch/x"} {
+		starters := []string{".config/autostart/x.desktop", ".config/systemd/user/x.service", ".config/environment.d/x.conf", ".local/share/systemd/user/x.service", ".local/share/dbus-1/services/x.service"}
+		for _, name := range starters {
+			w.sh("mkdir -p ~/" + filepath.Dir(name) + " && echo evil >~/" + name)
+		}
+		for _, name := range append(starters, ".config/larch/x", ".local/share/larch/x") {
 			if _, err := os.Lstat(filepath.Join(w.home, name)); err == nil {
 				t.Errorf("%s was written", name)
 			}

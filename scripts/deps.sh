@@ -5,9 +5,9 @@
 set -eu
 
 # bubblewrap: sandbox tests. strace: fault tests from outside. fuse3: mounts without
-# root. erofs-utils: a second opinion on images. qemu, e2fsprogs, btrfs-progs and xz:
+# root. erofs-utils: a second opinion on images. qemu, e2fsprogs, btrfs-progs, xfsprogs and xz: disks of other kinds, and
 # other kernels, in virtual machines. The rest: benchmarks.
-packages="bubblewrap strace fuse3 erofs-utils qemu-system-x86 qemu-system-common e2fsprogs btrfs-progs xz-utils ostree casync bsdiff zstd curl tar attr"
+packages="bubblewrap strace fuse3 erofs-utils qemu-system-x86 qemu-system-common e2fsprogs btrfs-progs xfsprogs xz-utils ostree casync bsdiff zstd curl tar attr"
 missing=
 for package in $packages; do
 	dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"

@@ -36,9 +36,24 @@ func probe(tmp *beneath.Dir) (how making, err error) {
 		f.Close()
 		return how, err
 	}
-	how.chmod = info.Mode().Perm() != 0o555
+	how.named = !canName(tmp.WithFault(nil), f) // a trial, and no change that counts
+	how.chmod = how.named || info.Mode().Perm() != 0o555
 	how.verity = verity.Probe(f) == nil
 	return how, nil
+}
+
+// canName tells whether a file without a name can get one: some FUSE file systems
+// make such files and cannot link them.
+func canName(tmp *beneath.Dir, f *os.File) bool {
+	name := "probe-" + rand.Text()
+	err := tmp.LinkFile(f, name)
+	switch {
+	case err == nil:
+		_ = tmp.Remove(name) // what stays is swept
+	case errors.Is(err, unix.EXDEV), errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.EPERM), errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOSYS):
+		return false
+	}
+	return true
 }
 
 // temp is a file on its way to its name.

@@ -44,6 +44,14 @@ var (
 	errDamage = errors.New("damage found")
 )
 
+// partialError is why a part was not done of a verb that has printed its document
+// already.
+type partialError struct{ err error }
+
+func (e *partialError) Error() string { return e.err.Error() }
+
+func (e *partialError) Unwrap() error { return e.err }
+
 // outcome says what an error means for the caller, and what to do next; hint is
 // empty where the error says so itself.
 type outcome struct {
@@ -129,7 +137,8 @@ type problem struct {
 // exit code. What strangers wrote in it is harmless by then.
 func (c *command) complain(err error) int {
 	code, hint := judge(err)
-	if c.json && !errors.Is(err, errDamage) {
+	var partial *partialError
+	if c.json && !errors.Is(err, errDamage) && !errors.As(err, &partial) {
 		if c.encode(failure{problem{err.Error(), hint, code}}) == nil {
 			return code
 		}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"syscall"
 
@@ -17,17 +16,12 @@ import (
 // helperName is a verb for larch itself.
 const helperName = "helper"
 
-// helper is install.Options.Helper: this program again. Its name is kept, for
-// people who look at the list of processes.
+// helper is install.Options.Helper: this program again, and not what is found under
+// its name in PATH or in the working folder.
 func (c *command) helper() []string {
-	self, err := exec.LookPath(os.Args[0])
-	if err == nil {
-		self, err = filepath.Abs(self)
-	}
+	self, err := os.Executable()
 	if err != nil {
-		if self, err = os.Executable(); err != nil {
-			return nil
-		}
+		return nil
 	}
 	return []string{self, helperName}
 }

@@ -178,7 +178,7 @@ func (c *command) change(ctx context.Context, plan func(context.Context, *instal
 		doc := newChanged(p)
 		doc.DryRun = dry
 		if dry {
-			return c.report(doc, doc.printPlan)
+			return c.partly(c.report(doc, doc.printPlan), p.Silent)
 		}
 		if err := c.confirm(doc, p.Verb == install.Update); err != nil {
 			return err
@@ -193,8 +193,17 @@ func (c *command) change(ctx context.Context, plan func(context.Context, *instal
 		doc.Generation, doc.Requests, doc.BytesFetched = done.Generation, done.Requests, done.Fetched
 		doc.BytesReused, doc.ObjectsFetched, doc.Seconds = done.Reused, done.Objects, done.Took.Seconds()
 		doc.warn(done.Warnings)
-		return c.report(doc, doc.printResult)
+		return c.partly(c.report(doc, doc.printResult), p.Silent)
 	})
+}
+
+// partly is the error of a verb that has printed what it did, and could not do the
+// rest.
+func (c *command) partly(printed, rest error) error {
+	if printed != nil || rest == nil {
+		return printed
+	}
+	return &partialError{rest}
 }
 
 // explain tells the routes that will be taken, if that was asked for.

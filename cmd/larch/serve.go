@@ -4,14 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
+	"github.com/larch-project/larch/internal/beneath"
 	"github.com/larch-project/larch/repo"
 )
 
@@ -40,12 +42,7 @@ func (c *command) serve(ctx context.Context, path, listen string) error {
 	if err != nil {
 		return err
 	}
-	r.Close()
-	root, err := os.OpenRoot(path)
-	if err != nil {
-		return err
-	}
-	defer root.Close()
+	defer r.Close()
 	listener, err := net.Listen("tcp", listen)
 	if err != nil {
 		return err
@@ -59,13 +56,37 @@ func (c *command) serve(ctx context.Context, path, listen string) error {
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: static(http.FileServerFS(root.FS())), ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: static(http.FileServerFS(ownFiles{r.Dir()})), ReadHeaderTimeout: 10 * time.Second}
 	stop := context.AfterFunc(ctx, func() { server.Close() })
 	defer stop()
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil
+}
+
+// ownFiles is a repository's folder for a server: no link in it is followed, and
+// nothing but regular files and folders is there.
+type ownFiles struct{ dir *beneath.Dir }
+
+// Open implements fs.FS.
+func (p ownFiles) Open(name string) (fs.File, error) {
+	f, err := p.dir.Open(name)
+	if errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.EXDEV) {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	}
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() && !info.IsDir() {
+		err = &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
 }
 
 // static lets caches keep what never changes and ask about the rest.

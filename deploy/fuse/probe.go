@@ -5,10 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 
 	"github.com/larch-project/larch/deploy"
+	"github.com/larch-project/larch/internal/beneath"
 )
 
 // Probe makes a deployment of one file aside, has it served, and reads it.
@@ -39,9 +38,18 @@ func (b Backend) tryRead(ctx context.Context, trial *deploy.Trial) error {
 		return err
 	}
 	name, want := trial.Sample()
-	have, err := os.ReadFile(filepath.Join(view.Path, name))
+	have, err := readBelow(view.Path, name, int64(len(want)))
 	if err == nil && !bytes.Equal(have, want) {
 		err = fmt.Errorf("a file of %d bytes was served as %d other ones", len(want), len(have))
 	}
 	return errors.Join(err, view.Close())
+}
+
+func readBelow(dir, name string, limit int64) ([]byte, error) {
+	d, err := beneath.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	return d.ReadFile(name, limit)
 }

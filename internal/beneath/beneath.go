@@ -96,19 +96,40 @@ func (d *Dir) Open(name string) (*os.File, error) {
 	return d.OpenFile(name, unix.O_RDONLY|unix.O_NONBLOCK, 0)
 }
 
-// OpenFile opens a file with open(2) flags; perm counts for O_CREAT alone, less
-// the umask.
+// OpenFile opens a file with open(2) flags; perm counts for a file that O_CREAT
+// makes alone, exactly, whatever the umask.
 func (d *Dir) OpenFile(name string, flags int, perm uint32) (*os.File, error) {
 	if flags&(unix.O_CREAT|unix.O_TRUNC) != 0 {
 		if err := d.change("create", name); err != nil {
 			return nil, err
 		}
 	}
-	fd, err := d.open(name, flags, perm)
+	fd, err := d.openOrMake(name, flags, perm)
 	if err != nil {
 		return nil, d.fail("open", name, err)
 	}
 	return os.NewFile(uintptr(fd), path.Join(d.path, name)), nil
+}
+
+func (d *Dir) openOrMake(name string, flags int, perm uint32) (int, error) {
+	for flags&unix.O_CREAT != 0 {
+		if flags&unix.O_EXCL == 0 {
+			if fd, err := d.open(name, flags&^unix.O_CREAT, 0); err != unix.ENOENT {
+				return fd, err
+			}
+		}
+		fd, err := d.open(name, flags|unix.O_EXCL, perm)
+		if err == unix.EEXIST && flags&unix.O_EXCL == 0 { // made meanwhile
+			continue
+		}
+		if err == nil {
+			if err = unix.Fchmod(fd, perm); err != nil {
+				unix.Close(fd)
+			}
+		}
+		return fd, err
+	}
+	return d.open(name, flags, perm)
 }
 
 // Create makes a new file for writing; one of that name must not exist.

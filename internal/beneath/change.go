@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -21,12 +22,26 @@ func (d *Dir) Mkdir(name string, perm uint32) error {
 			return err
 		}
 		made, err := unix.Openat(fd, base, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		if err == unix.EACCES { // the umask leaves not even the owner a permission
+			return chmodUnreadable(fd, base, perm)
+		}
 		if err != nil {
 			return err
 		}
 		defer unix.Close(made)
 		return unix.Fchmod(made, perm)
 	})
+}
+
+// chmodUnreadable is chmod of a directory that its owner cannot open; a link is not
+// followed.
+func chmodUnreadable(fd int, base string, perm uint32) error {
+	made, err := unix.Openat(fd, base, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(made)
+	return unix.Chmod("/proc/self/fd/"+strconv.Itoa(made), perm)
 }
 
 // MkdirAll makes a directory and its parents where they are missing.

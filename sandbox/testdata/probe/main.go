@@ -4,6 +4,8 @@
 //	probe call NUMBER[,ARG...]...   makes system calls; one line of errno each
 //	probe int80 NUMBER              makes a call through the 32-bit entry
 //	probe connect NETWORK ADDRESS   connects a socket
+//
+// and what look.go has.
 package main
 
 import (
@@ -32,6 +34,10 @@ func main() {
 		}
 		c.Close()
 		fmt.Println("connected")
+	default:
+		if !look(os.Args[1], os.Args[2:]) {
+			os.Exit(99)
+		}
 	}
 }
 
