@@ -16,6 +16,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/larch-project/larch/digest"
+	"github.com/larch-project/larch/repo"
 )
 
 // object is a JSON object, whatever it holds. Documents are changed and signed here
@@ -271,3 +274,30 @@ func copied(o object) object {
 
 // nothing is a change that changes nothing but the version.
 func nothing(object) {}
+
+// release signs, as the publisher, that the newest release document is this one.
+func (f *forger) release(data []byte) {
+	f.t.Helper()
+	d, sum := digest.Of(data), sha256.Sum256(data)
+	f.server.put(state{repo.ReleaseName(d): data})
+	f.publisher(func(doc object) {
+		said := target(doc)
+		said["length"], said["hashes"] = len(data), object{"sha256": hex.EncodeToString(sum[:])}
+		said["custom"].(object)["release"] = d.String()
+	})
+}
+
+// newRelease names the release document of version 2.
+func (w *world) newRelease() string {
+	w.t.Helper()
+	f := w.forger()
+	custom := target(f.document(versioned("publisher-main", f.newest("publisher-main"))))["custom"].(object)
+	return "releases/" + custom["release"].(string)
+}
+
+// withRoot gives the newest state, with one more root.
+func (w *world) withRoot(root []byte) state {
+	all := maps.Clone(w.site.versions[newest])
+	all["trust/2.root.json"] = root
+	return all
+}

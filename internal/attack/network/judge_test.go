@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -150,7 +151,10 @@ func (w *world) recovers(heal string) {
 	w.clock, w.mirrors = start.Add(time.Hour), nil
 	w.opt = install.TransportOptions{}
 	w.open()
-	w.server.serve(w.site.versions[newest])
+	if w.honest == nil {
+		w.honest = w.site.versions[newest]
+	}
+	w.server.serve(w.honest)
 	if heal != "" {
 		if err := w.update(); !errors.Is(err, trust.ErrRollback) {
 			w.t.Errorf("before keys are rotated: %v; want that it is a rollback", err)
@@ -196,6 +200,7 @@ func names(t *testing.T, dir string) (list []string) {
 		list = append(list, strings.Join(parts, "/"))
 		return err
 	}))
+	slices.Sort(list)
 	return list
 }
 

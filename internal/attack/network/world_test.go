@@ -184,6 +184,7 @@ type world struct {
 	clock   time.Time
 	opt     install.TransportOptions
 	mirrors []string // instead of those that are signed
+	honest  state    // of the honest server after the attack; nil: as published
 
 	beside string // the canaries' folder
 	canary []string
@@ -285,6 +286,22 @@ func (s *site) copied(t *testing.T) (*repo.Repository, *trust.KeyStore) {
 		check(t, os.Chmod(file, 0o600))
 	}
 	return r, must(trust.OpenKeyStore(keys, nil))(t)
+}
+
+// rotated publishes new keys of roles, as the rightful publisher: what is served from
+// now on, and what the honest server has after the attack.
+func (w *world) rotated(roles ...string) {
+	w.t.Helper()
+	r, keys := w.site.copied(w.t)
+	head := must(trust.Open(r.Dir(), keys))(w.t)
+	for _, role := range roles {
+		check(w.t, head.Rotate(w.t.Context(), start.Add(10*time.Minute), role))
+	}
+	w.server.serve(read(w.t, r.Dir().Path()))
+	for range 4 { // beyond what the attack signs meanwhile
+		check(w.t, head.SetMirrors(w.t.Context(), start.Add(20*time.Minute), nil))
+	}
+	w.honest = read(w.t, r.Dir().Path())
 }
 
 // mapFS gives files for a server; each state has a time of its own, and with it
