@@ -74,6 +74,7 @@ type verdict struct {
 	trusts string   // which documents are trusted; "": those from before, unless the update succeeded
 	heal   string   // a role whose keys the publisher must rotate before the update succeeds
 	says   []string // what the message must hold, besides
+	damage string   // what the attack itself damaged, which verify must find; "": nothing
 }
 
 // judge is asked after every attack, with the error of the update.
@@ -96,7 +97,7 @@ func (w *world) judge(err error, v verdict) {
 			v.ends = 2
 		}
 	}
-	w.intact(v.ends)
+	w.intact(v.ends, v.damage)
 	if have, want := w.trusted(), v.trusts; want != "" && have != want || want == "" && err != nil && have != w.before.trusted {
 		w.t.Errorf("trusted: %s; before: %s; want %q", have, w.before.trusted, want)
 	}
@@ -107,8 +108,9 @@ func (w *world) judge(err error, v verdict) {
 	w.recovers(v.heal)
 }
 
-// intact fails unless a version is installed, whole, and verify finds nothing.
-func (w *world) intact(version int) {
+// intact fails unless a version is installed, whole, and verify finds what was
+// damaged, and nothing else.
+func (w *world) intact(version int, damage string) {
 	w.t.Helper()
 	if have := w.versions(); have != name(version) {
 		w.t.Errorf("installed: %q, want %q", have, name(version))
@@ -119,7 +121,7 @@ func (w *world) intact(version int) {
 	if have := read(w.t, filepath.Join(place, "files")); !have.equal(want) {
 		w.t.Errorf("version %d is not what was published: %v, want %v", version, have.names(""), want.names(""))
 	}
-	w.verified()
+	w.verified(damage)
 	check(w.t, filepath.WalkDir(w.dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -135,10 +137,16 @@ func (w *world) intact(version int) {
 	}))
 }
 
-func (w *world) verified() {
+func (w *world) verified(damage string) {
 	w.t.Helper()
+	found := false
 	for _, f := range must(w.machine.Verify(w.t.Context(), install.VerifyOptions{ReadAll: true}))(w.t).Findings {
-		w.t.Errorf("verify: %+v", f)
+		if found = found || f.Where == damage; f.Where != damage {
+			w.t.Errorf("verify: %+v", f)
+		}
+	}
+	if damage != "" && !found {
+		w.t.Errorf("verify does not find that %s is damaged", damage)
 	}
 }
 
@@ -170,7 +178,7 @@ func (w *world) recovers(heal string) {
 		w.t.Errorf("from an honest server: %v", err)
 		return
 	}
-	w.intact(newest)
+	w.intact(newest, "")
 	w.untouched()
 	must(w.machine.GC(w.t.Context(), install.GCOptions{}))(w.t)
 	if diff := cmp.Diff(clean(w.t, w.site), names(w.t, w.dir)); diff != "" {
