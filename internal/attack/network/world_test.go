@@ -2,7 +2,9 @@ package network
 
 import (
 	"bytes"
+	"io"
 	"io/fs"
+	"log"
 	"math/rand/v2"
 	"net/http/httptest"
 	"os"
@@ -82,6 +84,7 @@ func memory() string {
 var atEnd []func()
 
 func TestMain(m *testing.M) {
+	log.SetOutput(io.Discard) // net/http writes there what servers say unasked
 	code := m.Run()
 	for _, end := range atEnd {
 		end()
