@@ -157,7 +157,10 @@ func (w *world) recovers(heal string) {
 	w.t.Helper()
 	w.server.repent()
 	w.clock, w.mirrors = start.Add(time.Hour), nil
-	w.opt = install.TransportOptions{Getenv: w.opt.Getenv}
+	w.opt = install.TransportOptions{Getenv: w.opt.Getenv, RootCAs: w.opt.RootCAs}
+	if w.heals != nil {
+		w.heals()
+	}
 	w.open()
 	if w.honest == nil {
 		w.honest = w.site.versions[newest]

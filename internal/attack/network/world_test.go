@@ -189,6 +189,8 @@ type world struct {
 	mirrors []string // instead of those that are signed
 	honest  state    // of the honest server after the attack; nil: as published
 
+	heals func() // the rest of the attack; may be nil
+
 	beside string // the canaries' folder
 	canary []string
 	before record
