@@ -77,6 +77,7 @@ type forger struct {
 	t      *testing.T
 	server *liar
 	keys   map[string][]key // by role: root, targets, snapshot, timestamp, publisher-main
+	ahead  int              // how many more versions than one a next head goes on
 }
 
 func (w *world) forger() *forger {
@@ -159,7 +160,7 @@ func (f *forger) root(change func(object), by ...key) {
 func (f *forger) head(change func(object), by ...key) {
 	f.t.Helper()
 	signed := f.document("timestamp.json")
-	signed["version"] = number(signed["version"]) + 1
+	signed["version"] = number(signed["version"]) + 1 + f.ahead
 	change(signed)
 	if by == nil {
 		by = f.keys["timestamp"]

@@ -189,7 +189,8 @@ type world struct {
 	mirrors []string // instead of those that are signed
 	honest  state    // of the honest server after the attack; nil: as published
 
-	heals func() // the rest of the attack; may be nil
+	heals  func()      // ends the rest of the attack; may be nil
+	serves func(state) // puts files where the machine looks beside the server; may be nil
 
 	beside string // the canaries' folder
 	canary []string
