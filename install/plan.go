@@ -178,6 +178,9 @@ func (p *Plan) update(ctx context.Context, d *draft, in Installed, o offer) erro
 		return nil
 	}
 	f, err := p.inst.look(ctx, o, "")
+	if err == nil {
+		err = p.inst.forward(in, f)
+	}
 	if err != nil {
 		return err
 	}

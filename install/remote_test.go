@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/larch-project/larch/release"
+	"github.com/larch-project/larch/repo"
 	"github.com/larch-project/larch/transport"
 	"github.com/larch-project/larch/trust"
 )
@@ -250,4 +251,27 @@ func TestOpenTransport(t *testing.T) {
 			t.Errorf("%s was opened", address)
 		}
 	}
+}
+
+// TestAnotherFormat has a repository go on to a format that this larch does not know:
+// it is refused as often as it is asked.
+func TestAnotherFormat(t *testing.T) {
+	p := newPublisher(t, trust.InitOptions{})
+	p.publish(hello, "1", program("1"))
+	m := newMachine(t)
+	m.trust("example", p)
+	m.install("hello")
+	p.publish(hello, "2", program("2"))
+	name := filepath.Join(p.path, repo.FormatName)
+	known := must[[]byte](t)(os.ReadFile(name))
+	must[any](t)(nil, os.WriteFile(name, []byte(`{"features":["x"],"format":1}`+"\n"), 0o644))
+	for range 2 {
+		if _, err := update(t.Context(), m.Installation); !errors.Is(err, repo.ErrFormat) {
+			t.Errorf("%v", err)
+		}
+	}
+	m.expect("Hello 1")
+	must[any](t)(nil, os.WriteFile(name, known, 0o644))
+	m.update()
+	m.expect("Hello 2")
 }

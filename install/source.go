@@ -73,11 +73,14 @@ func (s *source) fetchTrust(ctx context.Context, name string, limit int64, valid
 		return trust.Document{NotModified: true}, nil
 	}
 	data, err := bounded.ReadAll(res.Body, limit)
+	if err == nil && path.Base(name) == trust.HeadName && !bytes.Equal(data, s.head()) {
+		_, err = s.files(ctx) // before a new head is taken up
+	}
 	return trust.Document{Data: data, Validator: res.Validator}, err
 }
 
-// refresh brings the trust up to date, and the list of mirrors with it. The format
-// is looked at with each new head, so that of the one that we hold is known.
+// refresh brings the trust up to date, and the list of mirrors with it. The format is
+// looked at before a new head is taken up, so that of the one that we hold is known.
 func (s *source) refresh(ctx context.Context) error {
 	before := s.head()
 	if err := s.client.Refresh(ctx); err != nil {

@@ -163,8 +163,11 @@ func ReadIndex(r io.Reader, limit, frames int64) (*Index, error) {
 	in := columnReader{r: bufio.NewReader(r)}
 	ix, err := in.index(limit, min(frames, maxFrames))
 	if err != nil && !errors.Is(err, ErrIndex) {
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		switch {
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 			err = fmt.Errorf("%w: it ends too early", ErrIndex)
+		case errors.Is(err, sealed.ErrBroken):
+			err = fmt.Errorf("%w: %w", ErrIndex, err)
 		}
 		return nil, fmt.Errorf("reading the index: %w", err)
 	}

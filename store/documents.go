@@ -143,7 +143,19 @@ func openText(r io.Reader, d digest.Digest, size int64) (text, error) {
 	if err != nil {
 		return text{}, err
 	}
-	return text{digest.NewReader(plain, d, size), plain.Close}, nil
+	return text{digest.NewReader(unsealed{plain}, d, size), plain.Close}, nil
+}
+
+// unsealed has what is not sealed text match digest.ErrMismatch: it is not the text
+// that was asked for.
+type unsealed struct{ io.Reader }
+
+func (u unsealed) Read(p []byte) (int, error) {
+	n, err := u.Reader.Read(p)
+	if errors.Is(err, sealed.ErrBroken) {
+		err = fmt.Errorf("%w: %w", digest.ErrMismatch, err)
+	}
+	return n, err
 }
 
 func (s *Store) openTree(d digest.Digest, size int64) (text, error) {

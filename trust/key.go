@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
@@ -25,8 +26,32 @@ func (p *PublicKey) UnmarshalText(text []byte) error {
 	if !isHex(string(text), 2*len(p)) {
 		return fmt.Errorf("public key %.80q: want %d lower-case hex digits", text, 2*len(p))
 	}
-	_, err := hex.Decode(p[:], text)
-	return err
+	if _, err := hex.Decode(p[:], text); err != nil {
+		return err
+	}
+	if p.weak() {
+		return fmt.Errorf("public key %s: anybody could sign for it", text)
+	}
+	return nil
+}
+
+// smallOrder are the y coordinates, in all their spellings, of the curve's points of
+// order 1, 2, 4 and 8: for these there are signatures that need no private key, and
+// ed25519.Verify accepts them (RFC 8032 leaves it open).
+var smallOrder = []string{
+	"0000000000000000000000000000000000000000000000000000000000000000",
+	"0100000000000000000000000000000000000000000000000000000000000000",
+	"26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+	"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+	"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+	"edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f", // 0 again
+	"eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f", // 1 again
+}
+
+// weak tells whether the key is a point of small order, of either sign.
+func (p PublicKey) weak() bool {
+	p[len(p)-1] &^= 0x80
+	return slices.Contains(smallOrder, p.String())
 }
 
 // ID is TUF's key id, 64 lower-case hex digits: the SHA-256 of the key's canonical

@@ -3,6 +3,7 @@ package trust
 import (
 	"bytes"
 	"crypto/ed25519"
+	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"os"
@@ -27,6 +28,31 @@ func TestIDIsTheKeyIDOfTUF(t *testing.T) {
 	for _, bad := range []string{"", "00", strings.ToUpper(key.String()), key.String() + "0", strings.Repeat("g", 64)} {
 		if err := again.UnmarshalText([]byte(bad)); err == nil {
 			t.Errorf("%q is accepted", bad)
+		}
+	}
+}
+
+// Keys for which ed25519.Verify takes a signature that nobody made are no keys.
+func TestWeakKeys(t *testing.T) {
+	forged := append([]byte{1}, make([]byte, 63)...) // R is the neutral point, S is 0
+	for _, text := range smallOrder {
+		for _, sign := range []byte{0, 0x80} {
+			point, err := hex.DecodeString(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			point[31] |= sign
+			forgeable := false
+			for i := byte(0); i < 200 && !forgeable; i++ {
+				forgeable = ed25519.Verify(point, []byte{i}, forged)
+			}
+			var key PublicKey
+			if err := key.UnmarshalText([]byte(hex.EncodeToString(point))); forgeable && err == nil {
+				t.Errorf("%x: accepted, and anybody can sign for it", point)
+			}
+			if !forgeable && sign == 0 {
+				t.Errorf("%x: is in the list for nothing", point)
+			}
 		}
 	}
 }
