@@ -30,6 +30,7 @@ type lie struct {
 	packs    func([]byte) []byte    // changes each pack before it is named
 	frame    func([]byte) []byte    // compresses a frame instead of compress
 	delta    func(*rawDelta)        // changes the delta from the first release
+	deep     bool                   // has paths that a test cannot walk
 	after    func(*told)            // changes files when all are written, before the head is signed
 }
 

@@ -20,6 +20,9 @@ import (
 	"github.com/larch-project/larch/tree"
 )
 
+// errRelease is what a release is refused with that its kind may not be.
+var errRelease = install.ErrRelease
+
 // machine is an installation of the real client.
 type machine struct {
 	*install.Installation

@@ -3,7 +3,7 @@ package content
 import (
 	"bytes"
 	"fmt"
-	"sort"
+	"slices"
 	"strings"
 
 	"github.com/larch-project/larch/digest"
@@ -110,6 +110,10 @@ func application(lines ...line) []byte {
 
 // sorted is application with the lines in the order of trees.
 func sorted(lines ...line) []byte {
-	sort.SliceStable(lines, func(i, j int) bool { return tree.Path(lines[i].path).Compare(tree.Path(lines[j].path)) < 0 })
+	sortLines(lines)
 	return application(lines...)
+}
+
+func sortLines(lines []line) {
+	slices.SortStableFunc(lines, func(a, b line) int { return tree.Path(a.path).Compare(tree.Path(b.path)) })
 }
