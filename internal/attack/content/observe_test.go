@@ -102,3 +102,12 @@ func (m *machine) listing(t testing.TB) (names []string) {
 	}
 	return names
 }
+
+func readFile(t testing.TB, path string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
