@@ -6,8 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"io/fs"
+	"slices"
 
 	"github.com/larch-project/larch/digest"
 	"github.com/larch-project/larch/release"

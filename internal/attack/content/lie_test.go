@@ -84,6 +84,7 @@ func (p *publisher) tell(t testing.TB, l *lie, by road) *told {
 		columns = l.columns(columns)
 	}
 	p.write(t, repo.IndexName(made.release), seal(t, columns))
+	p.remove(t, "deltas/"+made.release.String()) // of a lie with the same document
 	p.writeDelta(t, l, made, by, ix)
 	if l.after != nil {
 		l.after(made)

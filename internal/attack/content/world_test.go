@@ -26,6 +26,7 @@ type world struct {
 	m       *machine // has the first release
 	fresh   *machine // has nothing; it asks over HTTP
 	before  state
+	notes   []string        // of the last transaction that succeeded
 	damaged map[string]bool // what verify may name, because the test damaged it
 	serve   http.Handler    // what the web server gives; the repository's files unless changed
 }
@@ -159,6 +160,7 @@ func (w *world) accept(t *testing.T, what string, l *lie, some ...road) {
 			if have := m.version(t); have != "3" {
 				t.Errorf("version %q is installed", have)
 			}
+			w.notes = m.notes
 			if !l.deep {
 				m.compare(t, made.tree, l.text)
 				judgeFiles(t, m.dir)
@@ -168,6 +170,21 @@ func (w *world) accept(t *testing.T, what string, l *lie, some ...road) {
 			}
 			w.back(t)
 		})
+	}
+}
+
+// falls tells something whose delta cannot be used, though all else is right: it must
+// come out right by files, and where the machine keeps notes, with one.
+func (w *world) falls(t *testing.T, what string, l *lie, some ...road) {
+	t.Helper()
+	if some == nil {
+		some = []road{byDelta}
+	}
+	for _, by := range some {
+		w.accept(t, what, l, by)
+		if len(w.notes) == 0 {
+			t.Errorf("%s, by %s: nothing was noted", what, by)
+		}
 	}
 }
 
