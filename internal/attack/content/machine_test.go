@@ -147,3 +147,16 @@ func (m *machine) compare(t testing.TB, info tree.Info, text []byte) {
 		t.Error(diff)
 	}
 }
+
+// mend repairs what a test has damaged; it must have been found.
+func (m *machine) mend(t testing.TB) {
+	t.Helper()
+	found := m.findings(t)
+	done, err := m.Repair(t.Context(), install.VerifyOptions{ReadAll: true})
+	if err != nil || len(done.Findings) > 0 {
+		t.Fatalf("repair: %+v, %v", done, err)
+	}
+	if done.Repaired != len(found) {
+		t.Errorf("%d repaired of %q", done.Repaired, found)
+	}
+}

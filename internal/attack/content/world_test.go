@@ -188,6 +188,34 @@ func (w *world) falls(t *testing.T, what string, l *lie, some ...road) {
 	}
 }
 
+// either tells something that may be taken or refused, as each road has it: what is
+// taken must be right, and what is refused must leave nothing.
+func (w *world) either(t *testing.T, what string, l *lie, want []error, some ...road) {
+	t.Helper()
+	if some == nil {
+		some = roads
+	}
+	for _, by := range some {
+		t.Run(name("%s, by %s", what, by), func(t *testing.T) {
+			made := w.p.tell(t, l, by)
+			if err := w.come(t, by); err != nil {
+				expectError(t, err, want)
+				w.judge(t)
+				return
+			}
+			m := w.m
+			if by == byStream {
+				m, w.fresh = w.fresh, nil
+			}
+			m.compare(t, made.tree, l.text)
+			if found := m.findings(t); len(found) > 0 {
+				t.Errorf("verify: %q", found)
+			}
+			w.back(t)
+		})
+	}
+}
+
 // back returns to the first release.
 func (w *world) back(t *testing.T) {
 	t.Helper()
