@@ -31,7 +31,7 @@ type lie struct {
 	frame    func([]byte) []byte    // compresses a frame instead of compress
 	delta    func(*rawDelta)        // changes the delta from the first release
 	deep     bool                   // has paths that a test cannot walk
-	after    func(*told)            // changes files when all are written, before the head is signed
+	after    func(*told)            // changes files when all are written
 }
 
 // told is a lie as it was published.
@@ -86,10 +86,10 @@ func (p *publisher) tell(t testing.TB, l *lie, by road) *told {
 	p.write(t, repo.IndexName(made.release), seal(t, columns))
 	p.remove(t, "deltas/"+made.release.String()) // of a lie with the same document
 	p.writeDelta(t, l, made, by, ix)
+	p.signDocument(t, data, rel.Version)
 	if l.after != nil {
 		l.after(made)
 	}
-	p.signDocument(t, data, rel.Version)
 	return made
 }
 

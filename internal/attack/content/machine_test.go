@@ -34,17 +34,16 @@ type machine struct {
 // newMachine makes an installation that trusts a repository at this address.
 func newMachine(t testing.TB, dir, url string, p *publisher) *machine {
 	t.Helper()
-	m := openMachine(t, dir)
+	m := openMachine(t, dir, p.start.Add(24*time.Hour))
 	if _, err := m.AddRemote(t.Context(), "example", url, p.fingerprint); err != nil {
 		t.Fatal(err)
 	}
 	return m
 }
 
-func openMachine(t testing.TB, dir string) *machine {
+func openMachine(t testing.TB, dir string, at time.Time) *machine {
 	t.Helper()
-	later := func() time.Time { return now.Add(24 * time.Hour) }
-	inst, err := install.Open(dir, install.Options{Now: later, Backends: []deploy.Backend{hardlink.Backend{}}})
+	inst, err := install.Open(dir, install.Options{Now: func() time.Time { return at }, Backends: []deploy.Backend{hardlink.Backend{}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -87,15 +87,20 @@ type publisher struct {
 	repo        *repo.Repository
 	keys        *trust.KeyStore
 	fingerprint string
-	now         time.Time
+	start       time.Time // when the repository was made
+	now         time.Time // of the next release
 	first, next *repo.Published
+	signed      trust.Target      // what the head says now
 	old         []byte            // text of the first tree
 	contents    map[string][]byte // of both, and of lies, by their bytes' digest
 }
 
-func newPublisher(t testing.TB) *publisher {
+func newPublisher(t testing.TB) *publisher { return newPublisherAt(t, now) }
+
+// newPublisherAt makes one at another time: the real command has the real clock.
+func newPublisherAt(t testing.TB, start time.Time) *publisher {
 	t.Helper()
-	p := &publisher{path: filepath.Join(quick(t), "repo"), now: now, contents: map[string][]byte{}}
+	p := &publisher{path: filepath.Join(quick(t), "repo"), start: start, now: start, contents: map[string][]byte{}}
 	var err error
 	if p.repo, err = repo.Init(p.path); err != nil {
 		t.Fatal(err)
@@ -104,7 +109,7 @@ func newPublisher(t testing.TB) *publisher {
 	if p.keys, _, err = trust.NewKeyStore(quick(t), nil, false); err != nil {
 		t.Fatal(err)
 	}
-	if p.fingerprint, err = trust.Init(t.Context(), p.repo.Dir(), p.keys, trust.InitOptions{Now: now}); err != nil {
+	if p.fingerprint, err = trust.Init(t.Context(), p.repo.Dir(), p.keys, trust.InitOptions{Now: start}); err != nil {
 		t.Fatal(err)
 	}
 	p.first = p.publish(t, "1", program("1"))
@@ -149,7 +154,7 @@ func (p *publisher) sign(t testing.TB, target trust.Target) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.now = p.now.Add(time.Second)
+	p.now, p.signed = p.now.Add(time.Second), target
 	if err := head.Commit(t.Context(), p.now, func(edit *trust.Edit) error { return edit.Set(target) }); err != nil {
 		t.Fatal(err)
 	}

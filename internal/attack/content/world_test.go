@@ -31,9 +31,11 @@ type world struct {
 	serve   http.Handler    // what the web server gives; the repository's files unless changed
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T) *world { return newWorldOf(t, newPublisher(t)) }
+
+func newWorldOf(t *testing.T, p *publisher) *world {
 	t.Helper()
-	w := &world{t: t, p: newPublisher(t), root: quick(t), damaged: map[string]bool{}}
+	w := &world{t: t, p: p, root: quick(t), damaged: map[string]bool{}}
 	w.serve = http.FileServer(http.Dir(w.p.path))
 	w.layCanary(t)
 	w.m = newMachine(t, filepath.Join(w.root, "machine"), w.p.path, w.p)
