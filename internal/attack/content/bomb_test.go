@@ -98,6 +98,7 @@ func TestBombs(t *testing.T) {
 	})
 	t.Run("L-03 texts that act on a terminal", func(t *testing.T) {
 		w := realWorld(t)
+		w.p.keep([]byte(fresh))
 		evil := "\x1b[2J\x1b]0;owned\x07\x1b]8;;http://x\x1b\\link\r\b\u202e\u2066\x7f\u0085" + strings.Repeat("\u0301", 300)
 		notes := map[string]string{"title": evil, "summary": evil, "homepage": evil, "license": evil, "other\x1b[2J": evil, "long": strings.Repeat("w", 4096)}
 		w.p.tell(t, &lie{text: good, document: func(r *release.Release) { r.Annotations, r.Message = notes, evil }}, byFiles)
