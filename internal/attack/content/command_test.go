@@ -6,9 +6,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -34,11 +37,31 @@ var larch = sync.OnceValues(func() (string, error) {
 var built string // the folder of larch
 
 func TestMain(m *testing.M) {
+	if os.Getenv(launching) != "" {
+		os.Exit(launch())
+	}
 	code := m.Run()
 	if built != "" {
 		os.RemoveAll(built)
 	}
 	os.Exit(code)
+}
+
+// launching has this program start a command and write its peak memory to descriptor
+// 3: a process starts out with the peak of the one that started it, so that one has to
+// be small.
+const launching = "LARCH_ATTACK_LAUNCH"
+
+func launch() int {
+	cmd := exec.Command(os.Args[1], os.Args[2:]...)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(s string) bool { return strings.HasPrefix(s, launching) })
+	if err := cmd.Run(); cmd.ProcessState == nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 125
+	}
+	fmt.Fprint(os.NewFile(3, "peak"), cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss)
+	return cmd.ProcessState.ExitCode()
 }
 
 // ran is what a run of the command came to.
@@ -55,17 +78,30 @@ func run(t testing.TB, dir string, args ...string) ran {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(path, args...)
+	own, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(own, append([]string{path}, args...)...)
 	home := quick(t)
-	cmd.Env = append(os.Environ(), "LARCH_ROOT="+dir, "HOME="+home, "XDG_DATA_HOME="+home+"/data", "XDG_CONFIG_HOME="+home+"/config", "TMPDIR="+home)
+	cmd.Env = append(os.Environ(), launching+"=1", "LARCH_ROOT="+dir, "HOME="+home, "XDG_DATA_HOME="+home+"/data", "XDG_CONFIG_HOME="+home+"/config", "TMPDIR="+home)
 	var out, complaint bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &complaint
+	note, err := os.Create(filepath.Join(home, "peak"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer note.Close()
+	cmd.ExtraFiles = []*os.File{note}
 	var failed *exec.ExitError
 	if err := cmd.Run(); err != nil && !errors.As(err, &failed) {
 		t.Fatal(err)
 	}
-	usage := cmd.ProcessState.SysUsage().(*syscall.Rusage)
-	return ran{cmd.ProcessState.ExitCode(), out.String(), complaint.String(), usage.Maxrss << 10}
+	kib, err := strconv.ParseInt(string(readFile(t, note.Name())), 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ran{cmd.ProcessState.ExitCode(), out.String(), complaint.String(), kib << 10}
 }
 
 // peak is what the command may take, in bytes.
@@ -90,6 +126,7 @@ func judgeRun(t *testing.T, r ran, codes ...int) {
 			judgeMessage(t, errors.New(line))
 		}
 	}
+	t.Logf("%d MiB", r.memory>>20)
 	if strings.Contains(r.err, "panic") || strings.Contains(r.err, "goroutine") {
 		t.Error(r.err)
 	}

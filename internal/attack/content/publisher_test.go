@@ -222,3 +222,6 @@ func background() context.Context { return context.Background() }
 func name(format string, args ...any) string {
 	return strings.ReplaceAll(fmt.Sprintf(format, args...), "/", "|")
 }
+
+// clock is a machine's, a day after the repository was made.
+func (p *publisher) clock() time.Time { return p.start.Add(24 * time.Hour) }
