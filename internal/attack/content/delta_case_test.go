@@ -66,6 +66,16 @@ func TestDeltas(t *testing.T) {
 		}
 		w.heal(t)
 	})
+	t.Run("G-03 sizes behind what 32 bits hold", func(t *testing.T) {
+		w := newWorld(t)
+		for _, size := range []int64{1<<31 - 1, 1 << 31, 1<<32 - 1, 1<<32 + 1, 1<<50 - 1, 1<<62 + 1} {
+			w.falls(t, fmt.Sprintf("a tree of %d", size), w.grouped(t, func(d *rawDelta) { d.size = size }))
+			w.falls(t, fmt.Sprintf("its frame of %d", size), w.grouped(t, func(d *rawDelta) { d.length = size }))
+			w.falls(t, fmt.Sprintf("a group of %d", size), w.grouped(t, func(d *rawDelta) { d.groups[0].length = size }))
+			w.falls(t, fmt.Sprintf("base %d", size), w.grouped(t, func(d *rawDelta) { d.groups[0].bases[0] = size }))
+		}
+		w.heal(t)
+	})
 	t.Run("G-04 more or less than declared", func(t *testing.T) {
 		w := newWorld(t)
 		for what, frame := range map[string][]byte{

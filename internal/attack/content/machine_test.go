@@ -20,6 +20,9 @@ import (
 	"github.com/larch-project/larch/tree"
 )
 
+// whole: this is all of the client.
+const whole = true
+
 // errRelease is what a release is refused with that its kind may not be.
 var errRelease = install.ErrRelease
 
