@@ -73,7 +73,7 @@ func (b *builder) walk(ctx context.Context, entries iter.Seq2[*tree.Entry, error
 			return err
 		}
 		if err := b.add(ctx, e); err != nil {
-			return fmt.Errorf("%q: %w", e.Path, err)
+			return fmt.Errorf("%s: %w", e.Path.Quoted(), err)
 		}
 	}
 	return b.leave(ctx, 0)
@@ -113,7 +113,7 @@ func (b *builder) add(ctx context.Context, e *tree.Entry) error {
 func (b *builder) addLink(ctx context.Context, top *directory, e *tree.Entry) error {
 	first := b.linked[tree.Path(e.Target)]
 	if first == nil {
-		return fmt.Errorf("links to %q, which is not before it", e.Target)
+		return fmt.Errorf("links to %s, which is not before it", tree.Path(e.Target).Quoted())
 	}
 	if b.maker.Again(first) {
 		file := *first
@@ -191,7 +191,7 @@ func (b *builder) make(j job) error {
 	for _, e := range j.entries {
 		if err := b.place(j.dir.Dir, e); err != nil {
 			j.dir.drop()
-			return fmt.Errorf("%q: %w", e.Path, err)
+			return fmt.Errorf("%s: %w", e.Path.Quoted(), err)
 		}
 	}
 	return j.dir.release()

@@ -30,7 +30,7 @@ func Update(ctx context.Context, maker Maker, root *beneath.Dir, before, after f
 			return err
 		}
 		if err := u.apply(c); err != nil {
-			return fmt.Errorf("%q: %w", c.Path(), err)
+			return fmt.Errorf("%s: %w", c.Path().Quoted(), err)
 		}
 	}
 	if err := u.leave(0); err != nil || len(u.again) == 0 {
@@ -130,7 +130,7 @@ func (u *updater) link(ctx context.Context, after iter.Seq2[*tree.Entry, error])
 			continue
 		}
 		if err := u.linkOne(e, firsts[tree.Path(e.Target)]); err != nil {
-			return fmt.Errorf("%q: %w", e.Path, err)
+			return fmt.Errorf("%s: %w", e.Path.Quoted(), err)
 		}
 	}
 	return u.leave(0)
@@ -138,7 +138,7 @@ func (u *updater) link(ctx context.Context, after iter.Seq2[*tree.Entry, error])
 
 func (u *updater) linkOne(e, first *tree.Entry) error {
 	if first == nil {
-		return fmt.Errorf("links to %q, which is not before it", e.Target)
+		return fmt.Errorf("links to %s, which is not before it", tree.Path(e.Target).Quoted())
 	}
 	b, err := u.enter(e.Path.Parent())
 	if err == nil {

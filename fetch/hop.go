@@ -14,8 +14,9 @@ func (h *hop) check(a *contents, text *spool) (err error) {
 		return err
 	}
 	h.group = make([]int32, h.b.count)
+	used := make([]int32, a.count) // by content of a: number+1 of the last group that starts from it
 	for i := range h.plan.Groups {
-		if err := h.checkGroup(int32(i)); err != nil {
+		if err := h.checkGroup(int32(i), used); err != nil {
 			return err
 		}
 	}
@@ -36,12 +37,18 @@ func (h *hop) check(a *contents, text *spool) (err error) {
 	return nil
 }
 
-func (h *hop) checkGroup(i int32) error {
+// checkGroup checks the numbers of one group. Since no base is there twice, what all of
+// them have together is no more than their tree has.
+func (h *hop) checkGroup(i int32, used []int32) error {
 	g := &h.plan.Groups[i]
 	for _, n := range g.Bases {
 		if n >= h.a.count {
 			return fmt.Errorf("%w: base %d of %d", repo.ErrDelta, n, h.a.count)
 		}
+		if used[n] == i+1 {
+			return fmt.Errorf("%w: base %d is there twice", repo.ErrDelta, n)
+		}
+		used[n] = i + 1
 	}
 	if len(g.News) == 0 {
 		return fmt.Errorf("%w: a group that makes nothing", repo.ErrDelta)

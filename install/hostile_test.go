@@ -13,6 +13,7 @@ import (
 	"github.com/larch-project/larch/digest"
 	"github.com/larch-project/larch/release"
 	"github.com/larch-project/larch/repo"
+	"github.com/larch-project/larch/tree"
 	"github.com/larch-project/larch/trust"
 )
 
@@ -86,6 +87,28 @@ func TestSignedLies(t *testing.T) {
 				t.Errorf("%d objects", u.Objects)
 			}
 		})
+	}
+}
+
+// TestLayoutIsNoLink: what would be mounted, and what is exported, is a folder of the
+// tree itself, and leads nowhere else.
+func TestLayoutIsNoLink(t *testing.T) {
+	for _, name := range []string{"/files", "/export", "/other"} {
+		for _, e := range []*tree.Entry{
+			{Path: tree.Path(name), Kind: tree.Symlink, Mode: 0o777, Nlink: 1, Size: 1, Target: "/"},
+			{Path: tree.Path(name), Kind: tree.Regular, Mode: 0o644, Nlink: 1},
+		} {
+			rel := &release.Release{Ref: must[release.Ref](t)(release.ParseRef(hello)), Tree: release.Tree{Entries: 1, Files: int64(1)}}
+			if e.Kind != tree.Regular {
+				rel.Tree.Files = 0
+			}
+			var err error
+			for _, err = range inspected(rel, func(yield func(*tree.Entry, error) bool) { yield(e, nil) }) {
+			}
+			if refused := errors.Is(err, ErrRelease); refused != (name != "/other") {
+				t.Errorf("%s as a %v: %v", name, e.Kind, err)
+			}
+		}
 	}
 }
 

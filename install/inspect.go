@@ -60,6 +60,9 @@ func (i *inspection) entry(e *tree.Entry) error {
 		i.found.Files++
 		i.found.Bytes += e.Size
 	}
+	if layoutFolder(e.Path) && e.Kind != tree.Directory && i.release.Ref.Kind != release.OS {
+		return i.wrong("%s is a %v, not a directory", e.Path, e.Kind)
+	}
 	if e.Path != metadataPath {
 		return nil
 	}
@@ -69,6 +72,10 @@ func (i *inspection) entry(e *tree.Entry) error {
 	}
 	return nil
 }
+
+// layoutFolder tells whether a path is one of the folders by which everything but an
+// OS tree is laid out; spec/3-release.md §3.4.
+func layoutFolder(p tree.Path) bool { return p == "/files" || p == "/export" }
 
 func (i *inspection) end() error {
 	want := i.release.Tree.Info()

@@ -21,6 +21,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/larch-project/larch/digest"
+	"github.com/larch-project/larch/internal/escape"
 	"github.com/larch-project/larch/tree"
 )
 
@@ -117,7 +118,7 @@ func Decode(data []byte) (*Release, error) {
 	d.DisallowUnknownFields()
 	r := new(Release)
 	if err := d.Decode(r); err != nil {
-		return nil, fmt.Errorf("%w: %v", ErrFormat, err)
+		return nil, fmt.Errorf("%w: %s", ErrFormat, escape.Short(err.Error(), 300)) // it may hold all of a text
 	}
 	if _, err := d.Token(); err != io.EOF {
 		return nil, fmt.Errorf("%w: something follows the document", ErrFormat)

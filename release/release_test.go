@@ -99,6 +99,16 @@ func TestDecodeRefuses(t *testing.T) {
 	}
 }
 
+// TestErrorsAreShort: an error says no more of a document than fits on a line.
+func TestErrorsAreShort(t *testing.T) {
+	for _, text := range []string{strings.Repeat("9", 900<<10), "\x7f", strings.Repeat("\x7f", 1000)} {
+		_, err := Decode([]byte(`{"annotations":{},"created":"` + text + `"}`))
+		if err == nil || len(err.Error()) > 400 || strings.Contains(err.Error(), "\x7f") {
+			t.Errorf("%.500v", err)
+		}
+	}
+}
+
 func FuzzDecode(f *testing.F) {
 	doc, _, _ := sample().Encode()
 	f.Add(doc)

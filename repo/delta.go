@@ -155,7 +155,7 @@ func readDelta(r *bufio.Reader, limit int64) (*Delta, error) {
 	if string(magic) != deltaMagic {
 		return nil, fmt.Errorf("%w: it begins with %.40q", ErrDelta, magic)
 	}
-	length, err := binary.ReadUvarint(r)
+	length, err := readUvarint(r)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 
 	"github.com/larch-project/larch/digest"
 	"github.com/larch-project/larch/release"
@@ -102,6 +103,9 @@ func (t *trial) tree(ctx context.Context) error {
 func (t *trial) group(ctx context.Context, old *ContentReader, g *Group) error {
 	if err := inRange(g.Bases, len(t.from.contents)); err != nil {
 		return err
+	}
+	if sorted := slices.Sorted(slices.Values(g.Bases)); len(slices.Compact(sorted)) < len(g.Bases) {
+		return fmt.Errorf("%w: a base is there twice", ErrDelta)
 	}
 	if err := inRange(g.News, len(t.to.contents)); err != nil {
 		return err

@@ -205,7 +205,7 @@ func (c *columnReader) number(limit int64) int64 {
 	if c.err != nil {
 		return 0
 	}
-	n, err := binary.ReadUvarint(c.r)
+	n, err := readUvarint(c.r)
 	if err != nil {
 		c.err = err
 	} else if n > uint64(limit) {
@@ -222,7 +222,7 @@ func (c *columnReader) step(base, limit int64) int64 {
 	if c.err != nil {
 		return 0
 	}
-	n, err := binary.ReadVarint(c.r)
+	n, err := readVarint(c.r)
 	if err != nil {
 		c.err = err
 		return 0
@@ -288,7 +288,7 @@ func (c *columnReader) frames(ix *Index, n int64) {
 	steps := make([]int64, len(ix.Frames))
 	for i := range steps {
 		if c.err == nil {
-			steps[i], c.err = binary.ReadVarint(c.r)
+			steps[i], c.err = readVarint(c.r)
 		}
 	}
 	for i := range ix.Frames {

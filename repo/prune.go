@@ -14,6 +14,7 @@ import (
 
 	"github.com/larch-project/larch/digest"
 	"github.com/larch-project/larch/internal/durable"
+	"github.com/larch-project/larch/internal/escape"
 	"github.com/larch-project/larch/internal/lock"
 	"github.com/larch-project/larch/internal/sealed"
 	"github.com/larch-project/larch/trust"
@@ -299,7 +300,7 @@ func (r *Repository) retired() (map[string]time.Time, error) {
 func ParseRetired(data []byte) (map[string]time.Time, error) {
 	list := map[string]time.Time{}
 	if err := json.Unmarshal(data, &list); err != nil {
-		return nil, fmt.Errorf("%s: %w", RetiredName, err)
+		return nil, fmt.Errorf("%s: %s", RetiredName, escape.Short(err.Error(), 300))
 	}
 	again, err := encodeRetired(list)
 	if err != nil || !bytes.Equal(again, data) {

@@ -3,6 +3,7 @@ package tree
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -51,7 +52,7 @@ func (e *RuleError) Error() string {
 		fmt.Fprintf(&b, "line %d of the tree: ", e.Line)
 	}
 	if e.Path != "" {
-		fmt.Fprintf(&b, "%s: ", quoted(e.Path))
+		fmt.Fprintf(&b, "%s: ", e.Path.Quoted())
 	}
 	fmt.Fprintf(&b, "%s (rule %s of spec/2-tree.md)", e.Problem, e.Rule)
 	if e.Fix != "" {
@@ -60,13 +61,19 @@ func (e *RuleError) Error() string {
 	return b.String()
 }
 
-// quoted gives a path for a message, not too long a one.
-func quoted(p Path) string {
+// Quoted gives a path for a message: escaped, and not too long, about 320 characters.
+func (p Path) Quoted() string {
 	const enough = 300
-	if len(p) > enough {
-		return fmt.Sprintf("%q... (%d bytes)", string(p[:enough]), len(p))
+	n := min(len(p), enough)
+	text := strconv.Quote(string(p[:n]))
+	for len(text) > enough+2 { // escapes take up to four times as much
+		n -= n/4 + 1
+		text = strconv.Quote(string(p[:n]))
 	}
-	return fmt.Sprintf("%q", string(p))
+	if n < len(p) {
+		return fmt.Sprintf("%s... (%d bytes)", text, len(p))
+	}
+	return text
 }
 
 // Is makes errors.Is(err, ErrFormat) hold for the F rules.

@@ -87,7 +87,7 @@ func (s *sequence) place(e *Entry) *RuleError {
 		return nil
 	}
 	if !s.last.Within(parent) {
-		return violation(RuleOrder, "it stands behind %s, and its directory is not open there", quoted(s.last))
+		return violation(RuleOrder, "it stands behind %s, and its directory is not open there", s.last.Quoted())
 	}
 	switch sibling, name := s.last.childOf(parent), e.Path.Base(); {
 	case name == sibling:
@@ -143,9 +143,9 @@ func (s *sequence) expectedName(e *Entry) *RuleError {
 	file := s.pending[target]
 	switch {
 	case file == nil:
-		return violation(RuleHardlink, "%s is no regular file before it that has names left", quoted(target))
+		return violation(RuleHardlink, "%s is no regular file before it that has names left", target.Quoted())
 	case !file.first.sameInode(e):
-		return violation(RuleHardlink, "mode, owner, size, time or number of names are not those of %s", quoted(target))
+		return violation(RuleHardlink, "mode, owner, size, time or number of names are not those of %s", target.Quoted())
 	}
 	if file.left--; file.left == 0 {
 		delete(s.pending, target)

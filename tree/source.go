@@ -37,9 +37,9 @@ type ChangedError struct {
 
 func (e *ChangedError) Error() string {
 	if e.Err != nil {
-		return fmt.Sprintf("%s changed while it was read: %v", quoted(e.Path), e.Err)
+		return fmt.Sprintf("%s changed while it was read: %v", e.Path.Quoted(), e.Err)
 	}
-	return fmt.Sprintf("%s changed while it was read", quoted(e.Path))
+	return fmt.Sprintf("%s changed while it was read", e.Path.Quoted())
 }
 
 // Unwrap gives what was noticed.

@@ -58,7 +58,7 @@ func buildIndex(text digest.Digest, entries iter.Seq2[*tree.Entry, error], locat
 		}
 		i, err := b.add(e)
 		if err != nil {
-			return nil, nil, fmt.Errorf("%q: %w", e.Path, err)
+			return nil, nil, fmt.Errorf("%s: %w", e.Path.Quoted(), err)
 		}
 		if len(open) > 0 {
 			parent := &b.nodes[open[len(open)-1]]
@@ -81,7 +81,7 @@ func (b *builder) add(e *tree.Entry) (int, error) {
 	if e.Kind == tree.Hardlink {
 		first, ok := b.linked[tree.Path(e.Target)]
 		if !ok {
-			return 0, fmt.Errorf("links to %q, which is not before it", e.Target)
+			return 0, fmt.Errorf("links to %s, which is not before it", tree.Path(e.Target).Quoted())
 		}
 		n.record = b.nodes[first].record
 	} else if err := b.describe(&n, e); err != nil {

@@ -76,7 +76,7 @@ func examine(ctx context.Context, site deploy.Site, name string) (*order, error)
 		if err != nil {
 			return nil, err
 		}
-		return nil, fmt.Errorf("%w: %q %s", deploy.ErrDamaged, d.Path, d.Problem)
+		return nil, fmt.Errorf("%w: %s %s", deploy.ErrDamaged, d.Path.Quoted(), d.Problem)
 	}
 	st, err := folder.Lstat(treeName)
 	if err != nil {

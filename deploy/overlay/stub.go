@@ -56,7 +56,7 @@ func stub(content deploy.Content, e *tree.Entry) (*tree.Entry, error) {
 	if e.External() {
 		name, err := content.Locate(e)
 		if err != nil {
-			return nil, fmt.Errorf("%q: %w", e.Path, err)
+			return nil, fmt.Errorf("%s: %w", e.Path.Quoted(), err)
 		}
 		below, ok := strings.CutPrefix(name, objects+"/")
 		if !ok {

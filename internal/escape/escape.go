@@ -36,6 +36,16 @@ func Text(s string) string {
 	return b.String()
 }
 
+// Short is Text of at most so many bytes; what was cut off is told by "...".
+func Short(s string, limit int) string {
+	cut := len(s) > limit
+	text := Text(s[:min(len(s), limit)])
+	if cut = cut || len(text) > limit; cut {
+		text = strings.ToValidUTF8(text[:min(len(text), max(limit-3, 0))], "") + "..."
+	}
+	return text
+}
+
 func quoted(r rune) string {
 	q := strconv.QuoteRuneToASCII(r)
 	return q[1 : len(q)-1]

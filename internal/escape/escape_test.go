@@ -1,6 +1,10 @@
 package escape
 
-import "testing"
+import (
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
 
 func TestText(t *testing.T) {
 	for in, want := range map[string]string{
@@ -15,6 +19,15 @@ func TestText(t *testing.T) {
 	} {
 		if have := Text(in); have != want {
 			t.Errorf("Text(%q) = %q, want %q", in, have, want)
+		}
+	}
+}
+
+func TestShort(t *testing.T) {
+	for _, s := range []string{"", "abc", strings.Repeat("a", 20), strings.Repeat("a", 21), strings.Repeat("\x1b", 20), strings.Repeat("ü", 30), strings.Repeat("\xff", 9)} {
+		have := Short(s, 20)
+		if len(have) > 20 || !utf8.ValidString(have) || len(s) <= 3 && have != s || strings.Contains(have, "\x1b") {
+			t.Errorf("%q: %q", s, have)
 		}
 	}
 }

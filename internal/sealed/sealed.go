@@ -29,8 +29,9 @@ const window = 2 << 20
 // seal starts the skippable frame: magic number 0x184D2A5E, length 32.
 var seal = [8]byte{0x5e, 0x2a, 0x4d, 0x18, digest.Size}
 
-// ErrBroken is matched by every error that means "this is not what was written".
-var ErrBroken = errors.New("document is damaged")
+// ErrBroken is matched by every error that means "this is not what was written"; like
+// all of wrong bytes it matches digest.ErrMismatch.
+var ErrBroken = fmt.Errorf("document is damaged: %w", digest.ErrMismatch)
 
 // Writer compresses what is written to it.
 type Writer struct {

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+
+	"github.com/larch-project/larch/digest"
 )
 
 func read(doc []byte, limit int64, wrap func(io.Reader) io.Reader) ([]byte, error) {
@@ -72,6 +74,23 @@ func TestReadErrorIsNotDamage(t *testing.T) {
 	})
 	if !errors.Is(err, boom) || errors.Is(err, ErrBroken) {
 		t.Errorf("error %v", err)
+	}
+}
+
+// TestDamageIsWrongBytes: callers that know nothing of seals see that bytes are wrong.
+func TestDamageIsWrongBytes(t *testing.T) {
+	doc, err := Encode([]byte("some text"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, p := range map[string][]byte{"cut": doc[:len(doc)-1], "more": append(bytes.Clone(doc), 0), "nothing": nil, "other": []byte("<html>")} {
+		r, err := NewReader(bytes.NewReader(p), 1000)
+		if err == nil {
+			_, err = io.ReadAll(r)
+		}
+		if !errors.Is(err, ErrBroken) || !errors.Is(err, digest.ErrMismatch) {
+			t.Errorf("%s: %v", what, err)
+		}
 	}
 }
 
