@@ -1,0 +1,212 @@
+//go:build amd64
+
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/larch-project/larch/internal/faults/trace"
+)
+
+// experiment is a scenario that was made ready: its world, and what it leads to.
+type experiment struct {
+	*scenario
+	lab        *lab
+	start      *world
+	old, new   string
+	calls      int    // that the command makes, if nothing happens
+	clean, raw string // what the world holds after it, collected and not
+	mode       trace.Mode
+}
+
+// limit is what a command may take; it takes a hundredth of it.
+const limit = 60 * time.Second
+
+// prepare makes the world of a scenario, and sees what the command does to it.
+func (l *lab) prepare(s *scenario, mode trace.Mode) (*experiment, error) {
+	e := &experiment{scenario: s, lab: l, start: l.world("start-" + strings.NewReplacer(" ", "-", ",", "", "/", "-").Replace(s.name)), mode: mode}
+	if err := e.make(); err != nil {
+		return nil, fmt.Errorf("preparing %q: %w", s.name, err)
+	}
+	return e, nil
+}
+
+func (e *experiment) make() error {
+	if err := e.start.remove(); err != nil {
+		return err
+	}
+	if err := e.start.begin(e.setup); err != nil {
+		return err
+	}
+	if e.spoil != nil {
+		if err := e.spoil(e.start); err != nil {
+			return err
+		}
+	}
+	if err := detachBelow(e.start.dir); err != nil {
+		return err
+	}
+	w, err := e.copy("reference")
+	if err != nil {
+		return err
+	}
+	defer w.remove()
+	if e.old, err = e.state(w); err != nil {
+		return err
+	}
+	r, err := e.run(w, trace.Plan{}, false)
+	if err != nil {
+		return err
+	}
+	if e.calls = r.Calls; r.Exit != 0 {
+		return fmt.Errorf("exit code %d without a fault: %s", r.Exit, r.Output)
+	}
+	if e.new, err = e.state(w); err != nil {
+		return err
+	}
+	if e.raw, err = w.listing(); err != nil {
+		return err
+	}
+	if err := w.must(e.scenario.clean...); err != nil {
+		return err
+	}
+	if e.clean, err = w.listing(); err != nil {
+		return err
+	}
+	if problem := e.damage(w); problem != "" {
+		return fmt.Errorf("damaged without a fault: %s", problem)
+	}
+	return nil
+}
+
+func (e *experiment) copy(name string) (*world, error) {
+	w, err := e.start.copyTo(name + "-" + filepath.Base(e.start.dir))
+	if err != nil {
+		return nil, err
+	}
+	return w, w.must(e.ready...)
+}
+
+// run runs the command under a plan.
+func (e *experiment) run(w *world, plan trace.Plan, log bool) (*trace.Result, error) {
+	return trace.Run(trace.Command{
+		Launch: w.program("launch"), Mode: e.mode, Args: append([]string{w.program("larch")}, w.expand(e.line)...),
+		Env: w.env(), Dir: w.lab.dir, World: w.dir, Limit: limit, Log: log,
+	}, plan)
+}
+
+// damage is what the oracle finds.
+func (e *experiment) damage(w *world) string {
+	if len(e.check) == 0 {
+		return ""
+	}
+	if code, out, problems := w.larch(e.check...); code != 0 {
+		return fmt.Sprintf("larch %s: exit code %d: %s%s", e.check[0], code, out, problems)
+	}
+	return ""
+}
+
+// verdict is what came of one point.
+type verdict struct {
+	plan      trace.Plan
+	call      string
+	reached   bool
+	exit      int
+	damaged   string // the oracle finds something, or cannot look
+	lost      string // what users see is neither the old nor the new state
+	stuck     string // the plain command does not come to the new state
+	left      string // something is left behind
+	wrongZero string // it said that it is done, and it is not
+	other     string // it hung, or did not die
+}
+
+func (v *verdict) bad() bool {
+	return v.damaged+v.lost+v.stuck+v.left+v.wrongZero+v.other != ""
+}
+
+// point stops the command once, and looks at what is left.
+func (e *experiment) point(slot string, plan trace.Plan) (*verdict, error) {
+	w, err := e.copy(slot)
+	if err != nil {
+		return nil, err
+	}
+	r, err := e.run(w, plan, false)
+	if err != nil {
+		return nil, err
+	}
+	v := &verdict{plan: plan, call: r.Call, reached: r.Reached, exit: r.Exit}
+	switch {
+	case r.Late:
+		v.other = "took too long"
+	case plan.Action == trace.Kill && r.Reached && r.Signal != unix.SIGKILL:
+		v.other = fmt.Sprintf("did not die: exit code %d", r.Exit)
+	case plan.Action != trace.Kill && r.Exit < 0:
+		v.other = "died: " + r.Signal.String()
+	case plan.Action != trace.Kill && (strings.Contains(r.Output, "panic:") || strings.Contains(r.Output, "goroutine ")):
+		v.other = "panic: " + r.Output
+	}
+	e.judge(w, v)
+	if v.bad() {
+		v.other += "\n\tit printed: " + strings.TrimSpace(r.Output)
+	}
+	return v, w.remove()
+}
+
+// judge looks at a world in which something happened.
+func (e *experiment) judge(w *world, v *verdict) {
+	state, err := e.state(w)
+	switch {
+	case err != nil:
+		v.lost = err.Error()
+	case state != e.old && state != e.new:
+		v.lost = fmt.Sprintf("%q, before it was %q, after it is %q", state, e.old, e.new)
+	case v.exit == 0 && v.reached && state != e.new:
+		v.wrongZero = fmt.Sprintf("exit code 0, and there is %q", state)
+	}
+	if state == e.new || e.name != "init" {
+		v.damaged = e.damage(w)
+	}
+	if e.again || state != e.new || e.old == e.new && v.exit != 0 {
+		e.converge(w, v)
+	}
+	if err := w.must(e.scenario.clean...); err != nil {
+		v.left = err.Error()
+		return
+	}
+	after, err := w.listing()
+	if err != nil {
+		v.left = err.Error()
+	} else if after != e.clean {
+		v.left = strings.Join(difference(after, e.clean), "; ")
+	}
+	if problem := e.damage(w); problem != "" && v.damaged == "" {
+		v.damaged = "in the end: " + problem
+	}
+}
+
+// converge gives the plain command again.
+func (e *experiment) converge(w *world, v *verdict) {
+	code, out, problems := w.larch(e.line...)
+	if code != 0 {
+		v.stuck = fmt.Sprintf("again: exit code %d: %s%s", code, out, problems)
+		return
+	}
+	if state, err := e.state(w); err != nil {
+		v.stuck = "again: " + err.Error()
+	} else if state != e.new {
+		v.stuck = fmt.Sprintf("again: %q, not %q", state, e.new)
+	}
+}
+
+// begin makes a world's folders, and runs the commands that fill it.
+func (w *world) begin(setup [][]string) error {
+	if err := makeAll(w.path("home"), w.path("tmp")); err != nil {
+		return err
+	}
+	return w.must(setup...)
+}

@@ -1,0 +1,78 @@
+//go:build amd64
+
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/larch-project/larch/internal/faults/trace"
+)
+
+func makeAll(dirs ...string) error {
+	for _, dir := range dirs {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// errnos are the errors of full, broken and exhausted systems.
+func errnos() []unix.Errno { return []unix.Errno{unix.EIO, unix.ENOSPC, unix.EDQUOT, unix.EMFILE} }
+
+// plans are all points of an experiment.
+func (e *experiment) plans() []trace.Plan {
+	var plans []trace.Plan
+	for n := 1; n <= e.calls; n++ {
+		plans = append(plans, trace.Plan{Action: trace.Kill, At: n})
+		for _, errno := range errnos() {
+			plans = append(plans, trace.Plan{Action: trace.Fail, At: n, Errno: errno}, trace.Plan{Action: trace.FailOn, At: n, Errno: errno})
+		}
+	}
+	return plans
+}
+
+// sample takes so many of plans, in random order; 0 takes all in theirs.
+func sample(plans []trace.Plan, n int, r *rand.Rand) []trace.Plan {
+	if n == 0 || n >= len(plans) {
+		return plans
+	}
+	plans = slices.Clone(plans)
+	r.Shuffle(len(plans), func(i, j int) { plans[i], plans[j] = plans[j], plans[i] })
+	return plans[:n]
+}
+
+// try tries points, two at a time, and tells of each.
+func (e *experiment) try(plans []trace.Plan, workers int, report func(*verdict)) error {
+	queue := make(chan trace.Plan)
+	var lock sync.Mutex
+	var wait sync.WaitGroup
+	var failed error
+	for n := range workers {
+		wait.Go(func() {
+			for plan := range queue {
+				v, err := e.point(fmt.Sprintf("slot%d", n), plan)
+				lock.Lock()
+				if err != nil && failed == nil {
+					failed = fmt.Errorf("%s, %s: %w", e.name, plan, err)
+				}
+				if err == nil {
+					report(v)
+				}
+				lock.Unlock()
+			}
+		})
+	}
+	for _, plan := range plans {
+		queue <- plan
+	}
+	close(queue)
+	wait.Wait()
+	return failed
+}

@@ -1,0 +1,109 @@
+//go:build amd64
+
+package main
+
+import (
+	"slices"
+)
+
+// scenario is a command, and the world that it finds.
+type scenario struct {
+	name  string
+	setup [][]string // command lines that make the world
+	ready [][]string // and those that a copy of it needs, such as for mounts
+	line  []string   // what is stopped
+	// again: given again in the new state, it succeeds and changes nothing.
+	again bool
+	// check finds what is wrong; a folder that is not there is judged by state.
+	check []string
+	// clean is the command that collects what interruptions leave.
+	clean [][]string
+	// state says what users see, as text to compare. It names a wrong one.
+	state func(*world) (string, error)
+	// spoil changes the world after setup, past the command.
+	spoil func(*world) error
+}
+
+// scenarios lists all, with those of each backend that this machine has.
+func (l *lab) scenarios() []*scenario {
+	list := slices.Concat(publishing(), installing())
+	for _, b := range l.backends {
+		list = append(list, deploying(b)...)
+	}
+	return list
+}
+
+func publishing() []*scenario {
+	repo := "{w}/repo"
+	made := []string{"init", repo}
+	published := func(v string) []string {
+		return []string{"publish", repo, hello, "{source}/" + v, "--version", v}
+	}
+	small := func(v string) []string { return append(published(v), "--delta-budget", "0") }
+	check := []string{"check", repo}
+	prune := [][]string{{"repo", "prune", repo}}
+	list := []*scenario{
+		{name: "init", line: made, state: initState},
+		{name: "publish", setup: [][]string{made}, line: published("1.0"), state: repoState},
+		{name: "publish, with deltas", setup: [][]string{made, published("1.0")}, line: published("1.1"), state: repoState},
+		{name: "repo prune", setup: [][]string{made, published("1.0"), published("1.1"), published("2.0")}, line: []string{"repo", "prune", repo, "--keep", "1"}, again: true, state: repoState},
+		{name: "repo repack", setup: [][]string{made, small("1.0"), small("1.1"), small("2.0")}, line: []string{"repo", "repack", repo}, again: true, state: repoState},
+		{name: "repo refresh", setup: [][]string{made, published("1.0")}, line: []string{"repo", "refresh", repo}, again: true, state: repoState},
+		{name: "repo deltas make", setup: [][]string{made, small("1.0"), small("1.1")}, line: []string{"repo", "deltas", "make", repo, hello}, again: true, state: deltaState},
+		{name: "repo deltas drop", setup: [][]string{made, published("1.0"), published("1.1")}, line: []string{"repo", "deltas", "drop", repo, hello, "1.0", "1.1"}, state: deltaState},
+		{name: "repo mirrors", setup: [][]string{made}, line: []string{"repo", "mirrors", repo, "--set", "https://a.example/r"}, again: true, state: textState("repo", "mirrors", repo)},
+		{name: "key rotate root", setup: [][]string{made, published("1.0")}, line: []string{"key", "rotate", repo, "root"}, state: keyState},
+		{name: "key rotate publisher", setup: [][]string{made, published("1.0")}, line: []string{"key", "rotate", repo, "main"}, state: keyState},
+		{name: "key add", setup: [][]string{made, published("1.0")}, line: []string{"key", "add", repo, "alice"}, state: keyState},
+		{name: "key revoke", setup: [][]string{made, {"key", "add", repo, "alice"}, published("1.0")}, line: []string{"key", "revoke", repo, "alice", "--yes"}, state: keyState},
+	}
+	for _, s := range list {
+		s.check, s.clean = check, prune
+	}
+	return list
+}
+
+func installing() []*scenario {
+	add := []string{"remote", "add", "site", "{site}", "--root-key", "{root}"}
+	install := func(v string, more ...string) []string {
+		return slices.Concat([]string{"install", "hello@" + v, "--yes"}, more)
+	}
+	old, middle := install("1.0"), install("1.1")
+	update := []string{"update", "--yes"}
+	list := []*scenario{
+		{name: "remote add", line: add, state: textState("remote", "list")},
+		{name: "remote remove", setup: [][]string{add}, line: []string{"remote", "remove", "site"}, state: textState("remote", "list")},
+		{name: "install, by packs", setup: [][]string{add}, line: install("2.0", "--no-deltas"), again: true, state: installState},
+		{name: "install, by delta", setup: [][]string{add}, line: install("2.0"), again: true, state: installState},
+		{name: "install, over HTTP", setup: [][]string{{"remote", "add", "site", "{url}", "--root-key", "{root}"}}, line: install("2.0"), again: true, state: installState},
+		{name: "update, by delta", setup: [][]string{add, old}, line: update, again: true, state: installState},
+		{name: "update, by packs", setup: [][]string{add, old}, line: append(slices.Clone(update), "--no-deltas"), again: true, state: installState},
+		{name: "update, nothing new", setup: [][]string{add, install("2.0")}, line: update, again: true, state: installState},
+		{name: "uninstall", setup: [][]string{add, old}, line: []string{"uninstall", "hello", "--yes"}, state: installState},
+		{name: "undo", setup: [][]string{add, old, middle}, line: []string{"undo"}, state: installState},
+		{name: "gc", setup: [][]string{add, old, middle, update}, line: []string{"gc", "--keep", "0"}, again: true, state: installState},
+		{name: "verify --repair", setup: [][]string{add, old}, spoil: spoilObject, line: []string{"verify", "--repair"}, again: true, state: verifyState},
+		{name: "export", setup: [][]string{add, old}, line: []string{"export", "--format", "composefs", "hello", "--output", "{w}/image"}, again: true, state: imageState},
+	}
+	for _, s := range list {
+		s.check, s.clean = []string{"verify"}, [][]string{{"gc"}}
+	}
+	list[len(list)-2].check = nil // what is wrong is its state
+	return list
+}
+
+// deploying are the scenarios of one backend.
+func deploying(backend string) []*scenario {
+	add := []string{"remote", "add", "site", "{site}", "--root-key", "{root}"}
+	with := func(v string) []string { return []string{"install", "hello@" + v, "--yes", "--backend", backend} }
+	ready := [][]string{{"mount", "--all"}}
+	list := []*scenario{
+		{name: "install, " + backend, setup: [][]string{add}, line: with("1.0"), again: true},
+		{name: "update, " + backend, setup: [][]string{add, with("1.0")}, ready: ready, line: []string{"update", "--yes"}, again: true},
+		{name: "gc, " + backend, setup: [][]string{add, with("1.0"), {"uninstall", "hello", "--yes"}}, ready: ready, line: []string{"gc", "--keep", "0"}, again: true},
+	}
+	for _, s := range list {
+		s.state, s.check, s.clean = installState, []string{"verify"}, [][]string{{"gc"}}
+	}
+	return list
+}
