@@ -1,9 +1,10 @@
 // Package durable replaces small files so that a crash leaves the old or the new.
 //
-// A file is built aside without a name, synced, given a temporary name, renamed
-// over the old one in one step, and its directory synced: on return the change
-// survives a power cut. Larger changes are ordered by their owners from the same
-// pieces; their commit points end here.
+// A file is built aside, synced, renamed over the old one in one step, and its
+// directory synced: on return the change survives a power cut. One that replaces
+// nothing has no name before it is whole, where the file system has such files. Larger
+// changes are ordered by their owners from the same pieces; their commit points end
+// here.
 package durable
 
 import (
@@ -12,6 +13,8 @@ import (
 	"io/fs"
 	"os"
 	"path"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/larch-project/larch/internal/beneath"
 )
@@ -23,7 +26,28 @@ func WriteFile(d *beneath.Dir, name string, data []byte, perm uint32) error {
 }
 
 // Create is WriteFile for a name that must not exist: fs.ErrExist if it does.
+// Interrupted, it leaves nothing, but for file systems without unnamed files.
 func Create(d *beneath.Dir, name string, data []byte, perm uint32) error {
+	dir, err := d.OpenDir(path.Dir(name))
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	f, err := dir.Temp(0o600)
+	if err == nil {
+		defer f.Close()
+		base := path.Base(name)
+		if err := fill(dir, f, base, data, perm); err != nil {
+			return err
+		}
+		if err := dir.LinkFile(f, base); err != nil {
+			return err
+		}
+		return dir.Sync()
+	}
+	if !errors.Is(err, unix.EOPNOTSUPP) && !errors.Is(err, unix.EISDIR) && !errors.Is(err, unix.EINVAL) {
+		return err
+	}
 	return publish(d, name, data, perm, func(aside string) error { return d.RenameNoReplace(aside, name) })
 }
 

@@ -52,6 +52,43 @@ func TestOldOrNewAtEveryChange(t *testing.T) {
 	}
 }
 
+// TestInterruptedCreateLeavesNothing stops it at each change for good, as a kill does.
+func TestInterruptedCreateLeavesNothing(t *testing.T) {
+	for at, done := 1, false; !done; at++ {
+		path := t.TempDir()
+		plain, err := beneath.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		count := 0
+		err = Create(plain.WithFault(func(string, string) error {
+			if count++; count >= at {
+				return errors.New("stop")
+			}
+			return nil
+		}), "name", []byte("new"), 0o640)
+		done = err == nil
+		for _, name := range names(t, path) {
+			if name != "name" || content(t, filepath.Join(path, name)) != "new" {
+				t.Errorf("stopped at change %d: there is %s", at, name)
+			}
+		}
+		plain.Close()
+	}
+}
+
+func names(t *testing.T, dir string) (list []string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		list = append(list, e.Name())
+	}
+	return list
+}
+
 func content(t *testing.T, path string) string {
 	t.Helper()
 	if target, err := os.Readlink(path); err == nil {
