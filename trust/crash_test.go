@@ -216,7 +216,7 @@ func TestInterruptedInit(t *testing.T) {
 		}
 		w.serve()
 		w.client()
-		w.noFindingsAfterPrune()
+		w.noFindings()
 		w.commit(editor, "1")
 	})
 }
