@@ -63,7 +63,7 @@ func (c *command) init(ctx context.Context, path string, opt trust.InitOptions) 
 	opt.Now = c.now()
 	done := initialized{Repository: path, Keys: keys.Path()}
 	if done.Fingerprint, err = trust.Init(ctx, r.Dir(), keys, opt); err != nil {
-		return errors.Join(err, os.RemoveAll(path)) // Init made it, empty
+		return err // and the next run goes on from here
 	}
 	return c.report(done, func(w io.Writer) {
 		fmt.Fprintf(w, "Made the repository %s\nkeys:        %s (keep them safe, and out of the repository)\nfingerprint: %s\n", path, done.Keys, done.Fingerprint)
