@@ -16,12 +16,13 @@ import (
 // experiment is a scenario that was made ready: its world, and what it leads to.
 type experiment struct {
 	*scenario
-	lab        *lab
-	start      *world
-	old, new   string
-	calls      int    // that the command makes, if nothing happens
-	clean, raw string // what the world holds after it, collected and not
-	mode       trace.Mode
+	lab      *lab
+	start    *world
+	old, new string
+	end      string // what goal says in the new state
+	calls    int    // that the command makes, if nothing happens
+	clean    string // what the world holds after it, collected
+	mode     trace.Mode
 }
 
 // limit is what a command may take; it takes a hundredth of it.
@@ -69,13 +70,13 @@ func (e *experiment) make() error {
 	if e.new, err = e.state(w); err != nil {
 		return err
 	}
-	if e.raw, err = w.listing(); err != nil {
+	if e.goal == nil {
+		e.goal = e.state
+	}
+	if e.end, err = e.goal(w); err != nil {
 		return err
 	}
-	if err := w.must(e.scenario.clean...); err != nil {
-		return err
-	}
-	if e.clean, err = w.listing(); err != nil {
+	if e.clean, err = e.collected(w); err != nil {
 		return err
 	}
 	if problem := e.damage(w); problem != "" {
@@ -165,8 +166,10 @@ func (e *experiment) judge(w *world, v *verdict) {
 		v.lost = err.Error()
 	case state != e.old && state != e.new:
 		v.lost = fmt.Sprintf("%q, before it was %q, after it is %q", state, e.old, e.new)
-	case v.exit == 0 && v.reached && state != e.new:
-		v.wrongZero = fmt.Sprintf("exit code 0, and there is %q", state)
+	case v.exit == 0:
+		if state, err := e.goal(w); err != nil || state != e.end {
+			v.wrongZero = fmt.Sprintf("exit code 0, and there is %q, error %v", state, err)
+		}
 	}
 	if state == e.new || e.name != "init" {
 		v.damaged = e.damage(w)
@@ -174,11 +177,7 @@ func (e *experiment) judge(w *world, v *verdict) {
 	if e.again || state != e.new || e.old == e.new && v.exit != 0 {
 		e.converge(w, v)
 	}
-	if err := w.must(e.scenario.clean...); err != nil {
-		v.left = err.Error()
-		return
-	}
-	after, err := w.listing()
+	after, err := e.collected(w)
 	if err != nil {
 		v.left = err.Error()
 	} else if after != e.clean {
@@ -196,11 +195,26 @@ func (e *experiment) converge(w *world, v *verdict) {
 		v.stuck = fmt.Sprintf("again: exit code %d: %s%s", code, out, problems)
 		return
 	}
-	if state, err := e.state(w); err != nil {
+	if state, err := e.goal(w); err != nil {
 		v.stuck = "again: " + err.Error()
-	} else if state != e.new {
-		v.stuck = fmt.Sprintf("again: %q, not %q", state, e.new)
+	} else if state != e.end {
+		v.stuck = fmt.Sprintf("again: %q, not %q", state, e.end)
 	}
+}
+
+// collected is what a world holds after the command that collects.
+func (e *experiment) collected(w *world) (string, error) {
+	if err := w.age(2 * time.Hour); err != nil {
+		return "", err
+	}
+	if err := w.must(e.scenario.clean...); err != nil {
+		return "", err
+	}
+	list, err := w.listing()
+	if e.ignore != nil {
+		list = e.ignore.ReplaceAllString(list, "")
+	}
+	return list, err
 }
 
 // begin makes a world's folders, and runs the commands that fill it.

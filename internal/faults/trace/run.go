@@ -75,18 +75,31 @@ type Result struct {
 func Run(c Command, plan Plan) (*Result, error) {
 	var result *Result
 	var err error
-	done := make(chan struct{})
-	go func() { // ptrace belongs to a thread
-		defer close(done)
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		result, err = run(c, plan)
-	}()
-	<-done
+	onOwnThread(func() { result, err = run(c, plan) })
 	if err != nil {
 		return nil, fmt.Errorf("tracing %s: %w", c.Args[0], err)
 	}
 	return result, nil
+}
+
+// onOwnThread runs something on a thread that has no children, since ptrace belongs to
+// a thread, and waiting for all of them takes those of others, too. It returns when
+// that has ended.
+func onOwnThread(do func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		var info unix.Siginfo
+		err := unix.Waitid(unix.P_ALL, 0, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT|unix.WALL|ownChildren, nil)
+		if errors.Is(err, unix.ECHILD) {
+			do()
+			return
+		}
+		onOwnThread(do) // meanwhile nobody else gets this one
+	}()
+	<-done
 }
 
 func run(c Command, plan Plan) (*Result, error) {
