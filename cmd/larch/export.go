@@ -11,6 +11,8 @@ import (
 
 	"github.com/larch-project/larch/digest"
 	"github.com/larch-project/larch/install"
+	"github.com/larch-project/larch/internal/beneath"
+	"github.com/larch-project/larch/internal/durable"
 	"github.com/larch-project/larch/internal/erofs"
 	"github.com/larch-project/larch/tree"
 )
@@ -114,25 +116,22 @@ func (c *command) image(cmd *cobra.Command, args []string, flags exportFlags) (i
 	return b.Finish(erofs.Options{MinVersion: flags.minVersion, MaxVersion: flags.maxVersion})
 }
 
-// writeImage writes an image beside its name and then gives it the name, so that
-// there is never half of one.
+// writeImage writes an image and then gives it its name, so that there is never half
+// of one.
 func (c *command) writeImage(img *erofs.Image, name string) (done exported, err error) {
 	done = exported{Bytes: img.Size(), Output: name}
 	if name == "-" {
 		done.Digest, err = tree.WriteImage(c.out, img)
 		return done, err
 	}
-	f, err := os.CreateTemp(filepath.Dir(name), ".larch-export-*")
+	dir, err := beneath.Open(filepath.Dir(name))
 	if err != nil {
 		return done, err
 	}
-	defer os.Remove(f.Name())
-	done.Digest, err = tree.WriteImage(f, img)
-	if err == nil {
-		err = f.Chmod(0o644)
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return done, err
-	}
-	return done, os.Rename(f.Name(), name)
+	defer dir.Close()
+	err = durable.Stream(dir, filepath.Base(name), 0o644, func(w io.Writer) (err error) {
+		done.Digest, err = tree.WriteImage(w, img)
+		return err
+	})
+	return done, err
 }

@@ -2,6 +2,7 @@ package durable
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -16,7 +17,13 @@ func TestOldOrNewAtEveryChange(t *testing.T) {
 	stop := errors.New("stop")
 	for what, op := range map[string]func(d *beneath.Dir) error{
 		"WriteFile": func(d *beneath.Dir) error { return WriteFile(d, "dir/name", []byte("new"), 0o640) },
-		"Symlink":   func(d *beneath.Dir) error { return Symlink(d, "new", "dir/name") },
+		"Stream": func(d *beneath.Dir) error {
+			return Stream(d, "dir/name", 0o640, func(w io.Writer) error {
+				_, err := io.WriteString(w, "new")
+				return err
+			})
+		},
+		"Symlink": func(d *beneath.Dir) error { return Symlink(d, "new", "dir/name") },
 	} {
 		for at, done := 1, false; !done; at++ {
 			path := t.TempDir()
