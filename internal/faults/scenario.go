@@ -56,7 +56,7 @@ func publishing() []*scenario {
 		{name: "init", line: made, state: initState},
 		{name: "publish", setup: [][]string{made}, line: published("1.0"), state: repoState},
 		{name: "publish, with deltas", setup: [][]string{made, published("1.0")}, line: published("1.1"), state: repoState},
-		{name: "repo prune", setup: [][]string{made, published("1.0"), published("1.1"), published("2.0")}, line: []string{"repo", "prune", repo, "--keep", "1"}, again: true, state: repoState},
+		{name: "repo prune", setup: [][]string{made, published("1.0"), published("1.1"), published("2.0")}, line: []string{"repo", "prune", repo, "--keep", "1"}, again: true, state: newestState, goal: repoState},
 		{name: "repo repack", setup: [][]string{made, small("1.0"), small("1.1"), small("2.0")}, line: []string{"repo", "repack", repo}, again: true, state: repoState},
 		{name: "repo refresh", setup: [][]string{made, published("1.0")}, line: []string{"repo", "refresh", repo}, again: true, state: repoState},
 		{name: "repo deltas make", setup: [][]string{made, small("1.0"), small("1.1")}, line: []string{"repo", "deltas", "make", repo, hello}, again: true, state: repoState, goal: deltaState},

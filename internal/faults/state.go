@@ -51,6 +51,13 @@ func repoState(w *world) (string, error) {
 	return fmt.Sprint(log), nil
 }
 
+// newestState gives the version that clients find when they ask for none.
+func newestState(w *world) (string, error) {
+	log, err := repoState(w)
+	newest, _, _ := strings.Cut(log, " ")
+	return strings.Trim(newest, "[]"), err
+}
+
 // deltaState adds the deltas that there are.
 func deltaState(w *world) (string, error) {
 	log, err := repoState(w)

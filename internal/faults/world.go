@@ -82,7 +82,12 @@ func (w *world) age(by time.Duration) error {
 
 // Names that differ between two worlds that are alike: of what is named by its
 // content, which has times and keys in it, and of files of those.
-var unlike = regexp.MustCompile(`[0-9a-f]{62,64}`)
+var (
+	unlike       = regexp.MustCompile(`[0-9a-f]{62,64}`)
+	objectFolder = regexp.MustCompile(`/objects/[0-9a-f]{2}`)
+	// Versions of metadata pass over those that an interruption used up.
+	version = regexp.MustCompile(`/trust/[0-9]+\.(targets|snapshot|publisher)`)
+)
 
 // listing gives all that a world holds, without what may always differ: names, kinds,
 // modes, links, attributes' number, and mounts.
@@ -115,16 +120,12 @@ func (w *world) listing() (string, error) {
 	})
 	for n := range lines {
 		lines[n] = unlike.ReplaceAllString(lines[n], "#")
-	}
-	// Folders of objects are named by the first two digits.
-	for n := range lines {
 		lines[n] = objectFolder.ReplaceAllString(lines[n], "/objects/#")
+		lines[n] = version.ReplaceAllString(lines[n], "/trust/N.$1")
 	}
 	slices.Sort(lines)
 	return strings.Join(lines, "\n"), err
 }
-
-var objectFolder = regexp.MustCompile(`/objects/[0-9a-f]{2}`)
 
 // difference gives the lines that only one of two listings has, with + and -.
 func difference(have, want string) []string {
