@@ -28,6 +28,12 @@ type experiment struct {
 // limit is what a command may take; it takes a hundredth of it.
 const limit = 60 * time.Second
 
+// interrupted is the exit code of a command that was asked to end: docs/json.md.
+const interrupted = 7
+
+// damageFound is the exit code of a check that found something.
+const damageFound = 8
+
 // prepare makes the world of a scenario, and sees what the command does to it.
 func (l *lab) prepare(s *scenario, mode trace.Mode) (*experiment, error) {
 	e := &experiment{scenario: s, lab: l, start: l.world("start-" + strings.NewReplacer(" ", "-", ",", "", "/", "-").Replace(s.name)), mode: mode}
@@ -106,7 +112,14 @@ func (e *experiment) damage(w *world) string {
 	if len(e.check) == 0 {
 		return ""
 	}
-	if code, out, problems := w.larch(e.check...); code != 0 {
+	code, out, problems := w.larch(e.check...)
+	if code == damageFound && len(e.mend) > 0 && strings.Contains(out, e.says) {
+		if err := w.must(e.mend); err != nil {
+			return err.Error()
+		}
+		code, out, problems = w.larch(e.check...)
+	}
+	if code != 0 {
 		return fmt.Sprintf("larch %s: exit code %d: %s%s", e.check[0], code, out, problems)
 	}
 	return ""
@@ -123,7 +136,8 @@ type verdict struct {
 	stuck     string // the plain command does not come to the new state
 	left      string // something is left behind
 	wrongZero string // it said that it is done, and it is not
-	other     string // it hung, or did not die
+	other     string // it hung, crashed, did not die, or gave another exit code
+	output    string // what it printed, if something is wrong
 }
 
 func (v *verdict) bad() bool {
@@ -146,6 +160,8 @@ func (e *experiment) point(slot string, plan trace.Plan) (*verdict, error) {
 		v.other = "took too long"
 	case plan.Action == trace.Kill && r.Reached && r.Signal != unix.SIGKILL:
 		v.other = fmt.Sprintf("did not die: exit code %d", r.Exit)
+	case plan.Action == trace.Signal && r.Reached && r.Exit != 0 && r.Exit != interrupted:
+		v.other = fmt.Sprintf("exit code %d instead of %d", r.Exit, interrupted)
 	case plan.Action != trace.Kill && r.Exit < 0:
 		v.other = "died: " + r.Signal.String()
 	case plan.Action != trace.Kill && (strings.Contains(r.Output, "panic:") || strings.Contains(r.Output, "goroutine ")):
@@ -153,7 +169,7 @@ func (e *experiment) point(slot string, plan trace.Plan) (*verdict, error) {
 	}
 	e.judge(w, v)
 	if v.bad() {
-		v.other += "\n\tit printed: " + strings.TrimSpace(r.Output)
+		v.output = r.Output
 	}
 	return v, w.remove()
 }

@@ -8,55 +8,126 @@ import (
 	"log"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/larch-project/larch/internal/faults/trace"
 )
 
+// options are those of the command line.
+type options struct {
+	only    string
+	n       int
+	every   bool
+	workers int
+	seed    uint64
+	modes   string
+	flips   int
+	peers   bool
+}
+
 func main() {
-	only := flag.String("scenario", "", "only the scenarios whose name contains this")
-	n := flag.Int("n", 40, "points of each scenario; 0 for all")
-	verbose := flag.Bool("v", false, "say what is wrong with each point")
+	var o options
+	all := flag.Bool("all", false, "all points of all scenarios")
+	flag.StringVar(&o.only, "scenario", "", "only the scenarios whose name contains this")
+	flag.IntVar(&o.n, "n", 40, "points of each scenario and mode; 0 for all")
+	flag.BoolVar(&o.every, "every", false, "each error at each call, not one after the other")
+	flag.IntVar(&o.workers, "workers", 2, "points at a time")
+	flag.Uint64Var(&o.seed, "seed", uint64(time.Now().UnixNano()), "what is chosen where not all is")
+	flag.StringVar(&o.modes, "modes", "changes,signals,closes,reads", "what is done: faults at changes, signals, errors of close and read")
+	flag.IntVar(&o.flips, "flips", 10_000, "bits that are flipped in a store, and in a repository; 0 for none")
+	flag.BoolVar(&o.peers, "peers", false, "instead: what the same does to the programs of others")
 	flag.Parse()
+	if *all {
+		o.n = 0
+	}
+	if err := o.run(); err != nil {
+		log.Fatal("faults: ", err)
+	}
+}
+
+func (o *options) run() (err error) {
 	dir, err := os.MkdirTemp("", "larch-faults-")
 	if err != nil {
-		log.Fatal(err)
+		return err
 	}
 	l, err := newLab(dir)
 	if err != nil {
-		log.Fatal(err)
+		return err
 	}
-	defer l.Close()
-	r := rand.New(rand.NewPCG(1, 2))
-	for _, s := range l.scenarios() {
-		if !strings.Contains(s.name, *only) {
-			continue
+	defer func() {
+		if problem := l.Close(); err == nil {
+			err = problem
 		}
-		e, err := l.prepare(s, trace.Changes)
-		if err != nil {
-			log.Print(err)
+	}()
+	fmt.Fprintf(os.Stderr, "seed %d\n", o.seed)
+	scenarios := l.scenarios()
+	if o.peers {
+		if scenarios, err = l.peers(); err != nil {
+			return err
+		}
+	}
+	list, bad := o.tallies(l, scenarios)
+	writeTable(os.Stdout, list)
+	if o.flips > 0 && !o.peers && o.only == "" {
+		if err := o.flip(l); err != nil {
+			return err
+		}
+	}
+	if bad > 0 && !o.peers {
+		return fmt.Errorf("%d findings", bad)
+	}
+	return nil
+}
+
+// tallies runs scenarios, and gives how many findings there were.
+func (o *options) tallies(l *lab, scenarios []*scenario) (list []*tally, bad int) {
+	for _, s := range scenarios {
+		if !strings.Contains(s.name, o.only) {
 			continue
 		}
 		start := time.Now()
-		count, unreached := 0, 0
-		seen := map[string]int{}
-		err = e.try(sample(e.plans(), *n, r), 2, func(v *verdict) {
-			count++
-			if !v.reached {
-				unreached++
-			}
-			if v.bad() {
-				for _, c := range []struct{ k, s string }{{"damaged", v.damaged}, {"lost", v.lost}, {"stuck", v.stuck}, {"left", v.left}, {"zero", v.wrongZero}} {
-					if c.s != "" {
-						seen[c.k]++
-					}
-				}
-				if *verbose {
-					fmt.Printf("  %s (%s) exit %d:\n\tdamaged %s\n\tlost %s\n\tstuck %s\n\tleft %s\n\tzero %s\n\tother %s\n", v.plan, v.call, v.exit, v.damaged, v.lost, v.stuck, v.left, v.wrongZero, v.other)
-				}
-			}
-		})
-		fmt.Println(s.name, "calls", e.calls, "points", count, "unreached", unreached, seen, time.Since(start), err)
+		t, err := l.tally(s, o)
+		if err != nil {
+			log.Print(err)
+			bad++
+			continue
+		}
+		fmt.Fprintf(os.Stderr, "%s: %d points, %d bad, %.0f s\n", s.name, t.killed+t.failed+t.signalled, t.bad(), time.Since(start).Seconds())
+		for _, p := range t.problems {
+			fmt.Fprintln(os.Stderr, "  ", p)
+		}
+		list, bad = append(list, t), bad+t.bad()
 	}
+	return list, bad
+}
+
+// tally runs the points of one scenario, in all modes that are asked for.
+func (l *lab) tally(s *scenario, o *options) (*tally, error) {
+	t := &tally{name: s.name}
+	r := rand.New(rand.NewPCG(o.seed, uint64(len(s.name))))
+	for _, mode := range strings.Split(o.modes, ",") {
+		counted := trace.Changes
+		if mode == "closes" || mode == "reads" {
+			counted = trace.Mode(mode)
+		}
+		e, err := l.prepare(s, counted)
+		if err != nil {
+			return nil, err
+		}
+		var plans []trace.Plan
+		switch mode {
+		case "changes":
+			t.calls, plans = e.calls, e.plans(o.every)
+		case "signals":
+			plans = e.signals()
+		default:
+			plans = slices.DeleteFunc(e.plans(o.every), func(p trace.Plan) bool { return p.Action == trace.Kill })
+		}
+		if err := e.try(sample(plans, o.n, r), o.workers, t.add); err != nil {
+			return nil, err
+		}
+	}
+	return t, nil
 }

@@ -26,14 +26,30 @@ func makeAll(dirs ...string) error {
 // errnos are the errors of full, broken and exhausted systems.
 func errnos() []unix.Errno { return []unix.Errno{unix.EIO, unix.ENOSPC, unix.EDQUOT, unix.EMFILE} }
 
-// plans are all points of an experiment.
-func (e *experiment) plans() []trace.Plan {
+// plans are all points of an experiment: before each call a kill, and an error there,
+// once and from there on; one of errnos after the other, or each with every.
+func (e *experiment) plans(every bool) []trace.Plan {
 	var plans []trace.Plan
 	for n := 1; n <= e.calls; n++ {
 		plans = append(plans, trace.Plan{Action: trace.Kill, At: n})
-		for _, errno := range errnos() {
-			plans = append(plans, trace.Plan{Action: trace.Fail, At: n, Errno: errno}, trace.Plan{Action: trace.FailOn, At: n, Errno: errno})
+		for i, errno := range errnos() {
+			if every || i == n%len(errnos()) {
+				plans = append(plans, trace.Plan{Action: trace.Fail, At: n, Errno: errno})
+			}
+			if every || i == (n+1)%len(errnos()) {
+				plans = append(plans, trace.Plan{Action: trace.FailOn, At: n, Errno: errno})
+			}
 		}
+	}
+	return plans
+}
+
+// signals are what people and systems send to end a program.
+func (e *experiment) signals() []trace.Plan {
+	var plans []trace.Plan
+	for n := 1; n <= e.calls; n++ {
+		signal := []unix.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP}[n%3]
+		plans = append(plans, trace.Plan{Action: trace.Signal, At: n, Signal: signal})
 	}
 	return plans
 }
@@ -48,7 +64,7 @@ func sample(plans []trace.Plan, n int, r *rand.Rand) []trace.Plan {
 	return plans[:n]
 }
 
-// try tries points, two at a time, and tells of each.
+// try tries points, several at a time, and tells of each.
 func (e *experiment) try(plans []trace.Plan, workers int, report func(*verdict)) error {
 	queue := make(chan trace.Plan)
 	var lock sync.Mutex
