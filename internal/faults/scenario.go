@@ -73,8 +73,8 @@ func publishing() []*scenario {
 		{name: "key rotate root", setup: [][]string{made, published("1.0")}, line: []string{"key", "rotate", repo, "root"}, state: keyState},
 		{name: "key rotate publisher", setup: [][]string{made, published("1.0")}, line: []string{"key", "rotate", repo, "main"}, state: keyState},
 		{name: "key rotate timestamp", setup: [][]string{made, published("1.0")}, line: []string{"key", "rotate", repo, "timestamp"}, state: keyState, mend: refresh, says: "larch repo refresh"},
-		{name: "key rotate snapshot", setup: [][]string{made, published("1.0")}, line: []string{"key", "rotate", repo, "snapshot"}, state: keyState, mend: refresh, says: "may not sign it"},
-		{name: "key rotate targets", setup: [][]string{made, published("1.0")}, line: []string{"key", "rotate", repo, "targets"}, state: keyState, mend: refresh, says: "may not sign it"},
+		{name: "key rotate snapshot", setup: [][]string{made, published("1.0")}, line: []string{"key", "rotate", repo, "snapshot"}, state: keyState, mend: refresh, says: "larch repo refresh"},
+		{name: "key rotate targets", setup: [][]string{made, published("1.0")}, line: []string{"key", "rotate", repo, "targets"}, state: keyState, mend: refresh, says: "larch repo refresh"},
 		{name: "key add", setup: [][]string{made, published("1.0")}, line: []string{"key", "add", repo, "alice"}, state: keyState},
 		{name: "key revoke", setup: [][]string{made, {"key", "add", repo, "alice"}, published("1.0")}, line: []string{"key", "revoke", repo, "alice", "--yes"}, state: keyState},
 	}
