@@ -102,7 +102,7 @@ func (e *experiment) copy(name string) (*world, error) {
 // run runs the command under a plan.
 func (e *experiment) run(w *world, plan trace.Plan, log bool) (*trace.Result, error) {
 	return trace.Run(trace.Command{
-		Launch: w.program("launch"), Mode: e.mode, Args: append([]string{w.program("larch")}, w.expand(e.line)...),
+		Launch: w.program("launch"), Mode: e.mode, Args: append([]string{w.program(e.program)}, w.expand(e.line)...),
 		Env: w.env(), Dir: w.lab.dir, World: w.dir, Limit: limit, Log: log,
 	}, plan)
 }
@@ -112,12 +112,12 @@ func (e *experiment) damage(w *world) string {
 	if len(e.check) == 0 {
 		return ""
 	}
-	code, out, problems := w.larch(e.check...)
+	code, out, problems := w.call(e.program, e.check...)
 	if code == damageFound && len(e.mend) > 0 && strings.Contains(out, e.says) {
 		if err := w.must(e.mend); err != nil {
 			return err.Error()
 		}
-		code, out, problems = w.larch(e.check...)
+		code, out, problems = w.call(e.program, e.check...)
 	}
 	if code != 0 {
 		return fmt.Sprintf("larch %s: exit code %d: %s%s", e.check[0], code, out, problems)
@@ -182,9 +182,10 @@ func (e *experiment) judge(w *world, v *verdict) {
 		v.lost = err.Error()
 	case state != e.old && state != e.new:
 		v.lost = fmt.Sprintf("%q, before it was %q, after it is %q", state, e.old, e.new)
-	case v.exit == 0:
+	}
+	if v.exit == 0 {
 		if state, err := e.goal(w); err != nil || state != e.end {
-			v.wrongZero = fmt.Sprintf("exit code 0, and there is %q, error %v", state, err)
+			v.wrongZero = fmt.Sprintf("there is %q, error %v", state, err)
 		}
 	}
 	if state == e.new || e.name != "init" {
@@ -206,7 +207,7 @@ func (e *experiment) judge(w *world, v *verdict) {
 
 // converge gives the plain command again.
 func (e *experiment) converge(w *world, v *verdict) {
-	code, out, problems := w.larch(e.line...)
+	code, out, problems := w.call(e.program, e.line...)
 	if code != 0 {
 		v.stuck = fmt.Sprintf("again: exit code %d: %s%s", code, out, problems)
 		return

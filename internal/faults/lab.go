@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -30,7 +31,7 @@ type lab struct {
 // Refs of the lab's repository.
 const (
 	hello   = "app/org.example.Hello/x86_64/stable"
-	runtime = "runtime/org.example.Tools/x86_64/1"
+	toolkit = "runtime/org.example.Tools/x86_64/1"
 )
 
 // versions of the application, the oldest first.
@@ -75,7 +76,13 @@ func (l *lab) Close() error {
 	return errors.Join(err, measure.RemoveAll(l.dir))
 }
 
-func (l *lab) program(name string) string { return filepath.Join(l.dir, "bin", name) }
+// program is the path of one of the programs that were built, or of another.
+func (l *lab) program(name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(l.dir, "bin", cmp.Or(name, "larch"))
+}
 
 // source is the folder of a version of the application, or of the runtime.
 func (l *lab) source(version string) string { return filepath.Join(l.dir, "source", version) }
@@ -91,9 +98,9 @@ func (l *lab) publish() error {
 		}
 	}
 	w := l.world("site")
-	lines := [][]string{{"init", l.site}, {"publish", l.site, runtime, l.source("tools"), "--version", "1"}}
+	lines := [][]string{{"init", l.site}, {"publish", l.site, toolkit, l.source("tools"), "--version", "1"}}
 	for _, v := range versions {
-		lines = append(lines, []string{"publish", l.site, hello, l.source(v), "--version", v, "--requires", runtime})
+		lines = append(lines, []string{"publish", l.site, hello, l.source(v), "--version", v, "--requires", toolkit})
 	}
 	return w.must(lines...)
 }
@@ -170,8 +177,11 @@ func (w *world) url() string {
 }
 
 // larch runs the command as users do. A code that is not 0 is not an error.
-func (w *world) larch(line ...string) (code int, stdout, stderr string) {
-	cmd := exec.Command(w.program("larch"), w.expand(line)...)
+func (w *world) larch(line ...string) (code int, stdout, stderr string) { return w.call("", line...) }
+
+// call is larch for any program.
+func (w *world) call(program string, line ...string) (code int, stdout, stderr string) {
+	cmd := exec.Command(w.program(program), w.expand(line)...)
 	cmd.Env, cmd.Dir = w.env(), w.lab.dir
 	var out, problems bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &problems

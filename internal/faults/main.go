@@ -31,7 +31,7 @@ func main() {
 	var o options
 	all := flag.Bool("all", false, "all points of all scenarios")
 	flag.StringVar(&o.only, "scenario", "", "only the scenarios whose name contains this")
-	flag.IntVar(&o.n, "n", 40, "points of each scenario and mode; 0 for all")
+	flag.IntVar(&o.n, "n", 40, "signals of each scenario, three times as many faults at changes, half as many at closes and at reads; 0 for all")
 	flag.BoolVar(&o.every, "every", false, "each error at each call, not one after the other")
 	flag.IntVar(&o.workers, "workers", 2, "points at a time")
 	flag.Uint64Var(&o.seed, "seed", uint64(time.Now().UnixNano()), "what is chosen where not all is")
@@ -67,6 +67,9 @@ func (o *options) run() (err error) {
 		if scenarios, err = l.peers(); err != nil {
 			return err
 		}
+	}
+	if err := l.controlled(o); err != nil {
+		return err
 	}
 	list, bad := o.tallies(l, scenarios)
 	writeTable(os.Stdout, list)
@@ -117,15 +120,18 @@ func (l *lab) tally(s *scenario, o *options) (*tally, error) {
 			return nil, err
 		}
 		var plans []trace.Plan
+		n := o.n
 		switch mode {
 		case "changes":
+			n *= 3
 			t.calls, plans = e.calls, e.plans(o.every)
 		case "signals":
 			plans = e.signals()
 		default:
+			n = (n + 1) / 2
 			plans = slices.DeleteFunc(e.plans(o.every), func(p trace.Plan) bool { return p.Action == trace.Kill })
 		}
-		if err := e.try(sample(plans, o.n, r), o.workers, t.add); err != nil {
+		if err := e.try(sample(plans, n, r), o.workers, t.add); err != nil {
 			return nil, err
 		}
 	}

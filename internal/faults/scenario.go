@@ -12,7 +12,9 @@ type scenario struct {
 	name  string
 	setup [][]string // command lines that make the world
 	ready [][]string // and those that a copy of it needs, such as for mounts
-	line  []string   // what is stopped
+	line  []string   // what is stopped: arguments of program
+	// program is one of the lab's, or a path; larch if it is empty.
+	program string
 	// again: given again in the new state, it succeeds and changes nothing.
 	again bool
 	// check finds what is wrong; a folder that is not there is judged by state.
@@ -62,7 +64,7 @@ func publishing() []*scenario {
 	prune := [][]string{{"repo", "prune", repo}}
 	list := []*scenario{
 		{name: "init", line: made, state: initState},
-		{name: "publish", setup: [][]string{made}, line: published("1.0"), state: repoState},
+		{name: "publish", setup: [][]string{made}, line: small("1.0"), state: repoState},
 		{name: "publish, with deltas", setup: [][]string{made, published("1.0")}, line: published("1.1"), state: repoState},
 		{name: "repo prune", setup: [][]string{made, published("1.0"), published("1.1"), published("2.0")}, line: []string{"repo", "prune", repo, "--keep", "1"}, again: true, state: newestState, goal: repoState},
 		{name: "repo repack", setup: [][]string{made, small("1.0"), small("1.1"), small("2.0")}, line: []string{"repo", "repack", repo}, again: true, state: repoState},

@@ -1,0 +1,82 @@
+//go:build amd64
+
+package main
+
+import (
+	"os"
+	"runtime"
+	"strconv"
+	"testing"
+	"time"
+)
+
+// points says how many points of each scenario and mode are tried: a sample, with
+// LARCH_TEST_LONG a larger one, with LARCH_TEST_ALL all.
+func points() int {
+	switch {
+	case os.Getenv("LARCH_TEST_ALL") != "":
+		return 0
+	case os.Getenv("LARCH_TEST_LONG") != "":
+		return 14
+	}
+	return 2
+}
+
+// testOptions has a seed that is printed; LARCH_FAULTS_SEED gives it again.
+func testOptions(t *testing.T) *options {
+	t.Helper()
+	seed := uint64(time.Now().UnixNano())
+	if text := os.Getenv("LARCH_FAULTS_SEED"); text != "" {
+		var err error
+		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("LARCH_FAULTS_SEED=%d", seed)
+	return &options{n: points(), seed: seed, workers: max(2, runtime.NumCPU()), modes: "changes,signals,closes,reads"}
+}
+
+func newTestLab(t *testing.T) *lab {
+	t.Helper()
+	l, err := newLab(t.TempDir())
+	if l != nil {
+		t.Cleanup(func() {
+			if err := l.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// TestBadProgramsAreFound is what gives the other tests their worth.
+func TestBadProgramsAreFound(t *testing.T) {
+	l := newTestLab(t)
+	if err := l.controlled(testOptions(t)); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestEveryCommand stops every command that writes, at a sample of its calls.
+func TestEveryCommand(t *testing.T) {
+	l, o := newTestLab(t), testOptions(t)
+	total := &tally{}
+	for _, s := range l.scenarios() {
+		tally, err := l.tally(s, o)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		for _, p := range tally.problems {
+			t.Errorf("%s: %s", s.name, p)
+		}
+		total.plus(tally)
+	}
+	t.Logf("%d killed, %d failed, %d interrupted, %d not reached, of %d calls", total.killed, total.failed, total.signalled, total.unreached, total.calls)
+	if total.killed+total.failed == 0 || total.unreached*4 > total.killed+total.failed+total.signalled {
+		t.Error("most points were not reached")
+	}
+}
