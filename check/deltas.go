@@ -55,9 +55,12 @@ func (c *repositoryCheck) deltaMap(head digest.Digest) {
 		f.Close()
 	}
 	for _, e := range edges {
-		st, missing := c.repo.Dir().Lstat(repo.DeltaName(e.To, e.From))
-		if missing != nil || st.Size != e.Size {
+		d, size, wrong := c.repo.Delta(e.To, e.From)
+		switch {
+		case errors.Is(wrong, fs.ErrNotExist) || wrong == nil && size != e.Size:
 			err = fmt.Errorf("lists %s, which is not there in that size", repo.DeltaName(e.To, e.From))
+		case wrong == nil && d.Head != e.Head:
+			err = fmt.Errorf("says that the plan of %s has %d bytes instead of %d", repo.DeltaName(e.To, e.From), e.Head, d.Head)
 		}
 	}
 	if err != nil {

@@ -80,3 +80,19 @@ func TestEveryCommand(t *testing.T) {
 		t.Error("most points were not reached")
 	}
 }
+
+// TestFlippedBits flips bits everywhere, and wants each of them named and nothing else.
+func TestFlippedBits(t *testing.T) {
+	l, o := newTestLab(t), testOptions(t)
+	n := map[int]int{0: 10_000, 14: 1000, 2: 100}[o.n]
+	list, err := l.flipAll(t.Context(), n, o.seed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range list {
+		t.Logf("%s: %d bits", f.name, f.flipped)
+		for _, p := range f.problems {
+			t.Error(p)
+		}
+	}
+}

@@ -102,6 +102,7 @@ func (l *lab) publish() error {
 	for _, v := range versions {
 		lines = append(lines, []string{"publish", l.site, hello, l.source(v), "--version", v, "--requires", toolkit})
 	}
+	lines = append(lines, []string{"repo", "prune", l.site})
 	return w.must(lines...)
 }
 

@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/larch-project/larch/internal/measure"
@@ -148,3 +149,5 @@ func difference(have, want string) []string {
 	slices.Sort(diff)
 	return diff
 }
+
+func inode(info fs.FileInfo) uint64 { return info.Sys().(*syscall.Stat_t).Ino }
