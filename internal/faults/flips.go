@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log"
@@ -24,6 +25,9 @@ type oracle func(ctx context.Context, dir string) ([]string, error)
 
 func repositoryOracle(ctx context.Context, dir string) (names []string, err error) {
 	r, err := repo.Open(dir)
+	if errors.Is(err, repo.ErrFormat) {
+		return []string{repo.FormatName}, nil
+	}
 	if err != nil {
 		return nil, err
 	}
