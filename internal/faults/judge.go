@@ -115,13 +115,13 @@ func (e *experiment) damage(w *world) string {
 	}
 	code, out, problems := w.call(e.program, e.check...)
 	if code == damageFound && len(e.mend) > 0 && strings.Contains(out, e.says) {
-		if err := w.must(e.mend); err != nil {
+		if err := w.mustAll(e.program, e.mend); err != nil {
 			return err.Error()
 		}
 		code, out, problems = w.call(e.program, e.check...)
 	}
 	if code != 0 {
-		return fmt.Sprintf("larch %s: exit code %d: %s%s", e.check[0], code, out, problems)
+		return fmt.Sprintf("%s %s: exit code %d: %s%s", filepath.Base(w.program(e.program)), e.check[0], code, out, problems)
 	}
 	return ""
 }
@@ -229,7 +229,7 @@ func (e *experiment) collected(w *world) (string, error) {
 	if err := w.age(2 * time.Hour); err != nil {
 		return "", err
 	}
-	if err := w.must(e.scenario.clean...); err != nil {
+	if err := w.mustAll(e.program, e.scenario.clean...); err != nil {
 		return "", err
 	}
 	list, err := w.listing()

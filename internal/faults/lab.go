@@ -192,11 +192,14 @@ func (w *world) call(program string, line ...string) (code int, stdout, stderr s
 	return cmd.ProcessState.ExitCode(), out.String(), problems.String()
 }
 
-// must runs command lines that have to succeed.
-func (w *world) must(lines ...[]string) error {
+// must runs command lines of larch that have to succeed.
+func (w *world) must(lines ...[]string) error { return w.mustAll("", lines...) }
+
+// mustAll is must for any program.
+func (w *world) mustAll(program string, lines ...[]string) error {
 	for _, line := range lines {
-		if code, out, problems := w.larch(line...); code != 0 {
-			return fmt.Errorf("larch %s: exit code %d: %s%s", strings.Join(line, " "), code, out, problems)
+		if code, out, problems := w.call(program, line...); code != 0 {
+			return fmt.Errorf("%s %s: exit code %d: %s%s", cmp.Or(program, "larch"), strings.Join(line, " "), code, out, problems)
 		}
 	}
 	return nil
