@@ -4,6 +4,7 @@ package main
 
 import (
 	"os"
+	"os/exec"
 	"runtime"
 	"strconv"
 	"testing"
@@ -36,9 +37,9 @@ func testOptions(t *testing.T) *options {
 	return &options{n: points(), seed: seed, workers: max(2, runtime.NumCPU()), modes: "changes,signals,closes,reads"}
 }
 
-func newTestLab(t *testing.T) *lab {
+func newTestLab(t *testing.T, kind string) *lab {
 	t.Helper()
-	l, err := newLab(t.TempDir())
+	l, err := newLab(t.TempDir(), kind)
 	if l != nil {
 		t.Cleanup(func() {
 			if err := l.Close(); err != nil {
@@ -54,7 +55,7 @@ func newTestLab(t *testing.T) *lab {
 
 // TestBadProgramsAreFound is what gives the other tests their worth.
 func TestBadProgramsAreFound(t *testing.T) {
-	l := newTestLab(t)
+	l := newTestLab(t, inMemory)
 	if err := l.controlled(testOptions(t)); err != nil {
 		t.Error(err)
 	}
@@ -62,8 +63,19 @@ func TestBadProgramsAreFound(t *testing.T) {
 
 // TestEveryCommand stops every command that writes, at a sample of its calls.
 func TestEveryCommand(t *testing.T) {
-	l, o := newTestLab(t), testOptions(t)
-	total := &tally{}
+	everyCommand(t, newTestLab(t, inMemory))
+}
+
+// TestEveryCommandOnBtrfs is the same for the backend that needs one.
+func TestEveryCommandOnBtrfs(t *testing.T) {
+	if _, err := exec.LookPath("mkfs.btrfs"); err != nil || os.Getuid() != 0 {
+		t.Skip("needs root, and mkfs.btrfs of the package btrfs-progs")
+	}
+	everyCommand(t, newTestLab(t, onBtrfs))
+}
+
+func everyCommand(t *testing.T, l *lab) {
+	o, total := testOptions(t), &tally{}
 	for _, s := range l.scenarios() {
 		tally, err := l.tally(s, o)
 		if err != nil {
@@ -83,7 +95,7 @@ func TestEveryCommand(t *testing.T) {
 
 // TestFlippedBits flips bits everywhere, and wants each of them named and nothing else.
 func TestFlippedBits(t *testing.T) {
-	l, o := newTestLab(t), testOptions(t)
+	l, o := newTestLab(t, inMemory), testOptions(t)
 	n := map[int]int{0: 10_000, 14: 1000, 2: 100}[o.n]
 	list, err := l.flipAll(t.Context(), n, o.seed)
 	if err != nil {

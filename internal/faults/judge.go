@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -48,13 +49,8 @@ func (e *experiment) make() error {
 	if err := e.start.remove(); err != nil {
 		return err
 	}
-	if err := e.start.begin(e.setup); err != nil {
+	if err := e.fill(e.start); err != nil {
 		return err
-	}
-	if e.spoil != nil {
-		if err := e.spoil(e.start); err != nil {
-			return err
-		}
 	}
 	if err := detachBelow(e.start.dir); err != nil {
 		return err
@@ -93,11 +89,24 @@ func (e *experiment) make() error {
 }
 
 func (e *experiment) copy(name string) (*world, error) {
-	w, err := e.start.copyTo(name + "-" + filepath.Base(e.start.dir))
+	name += "-" + filepath.Base(e.start.dir)
+	if e.fresh {
+		w := e.lab.world(name)
+		return w, errors.Join(w.remove(), e.fill(w))
+	}
+	w, err := e.start.copyTo(name)
 	if err != nil {
 		return nil, err
 	}
 	return w, w.must(e.ready...)
+}
+
+// fill makes the scenario's world.
+func (e *experiment) fill(w *world) error {
+	if err := w.begin(e.setup); err != nil || e.spoil == nil {
+		return err
+	}
+	return e.spoil(w)
 }
 
 // run runs the command under a plan.

@@ -21,7 +21,9 @@ import (
 
 // lab is where it happens: the programs, a repository that is served, and worlds.
 type lab struct {
-	dir         string // without symbolic links
+	disk        string // the folder that it was given, with the file system
+	dir         string // in it, without symbolic links
+	kind        string
 	site        string // the repository that installations know
 	server      *measure.Server
 	fingerprint string
@@ -37,18 +39,18 @@ const (
 // versions of the application, the oldest first.
 var versions = [...]string{"1.0", "1.1", "2.0"}
 
-// newLab builds the programs and the repository in a folder. Close it.
-func newLab(dir string) (*lab, error) {
+// newLab builds the programs and the repository in a folder, on a file system of this
+// kind: inMemory or onBtrfs. Close it.
+func newLab(dir, kind string) (*lab, error) {
 	dir, err := filepath.EvalSymlinks(dir)
 	if err != nil {
 		return nil, err
 	}
-	if os.Geteuid() == 0 { // in memory, so that no disk's speed counts
-		if err := unix.Mount("larch-faults", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "size=2g,mode=755"); err != nil {
-			return nil, fmt.Errorf("mounting a file system in memory: %w", err)
-		}
+	l := &lab{disk: dir, dir: dir, kind: kind}
+	if err := l.mount(); err != nil {
+		return nil, errors.Join(err, l.Close())
 	}
-	l := &lab{dir: dir, site: filepath.Join(dir, "site/repo")}
+	l.site = filepath.Join(l.dir, "site/repo")
 	for _, program := range []string{"cmd/larch", "internal/faults/launch", "internal/faults/victim"} {
 		cmd := exec.Command("go", "build", "-trimpath", "-o", l.program(filepath.Base(program)), "github.com/larch-project/larch/"+program)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -65,15 +67,41 @@ func newLab(dir string) (*lab, error) {
 	return l, l.learn()
 }
 
+// Kinds of file systems, for labs of root; others have what is there.
+const (
+	inMemory = "tmpfs"
+	onBtrfs  = "btrfs"
+)
+
+// mount gives the lab a file system of its own, in memory, so that no disk's speed
+// counts.
+func (l *lab) mount() error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	if err := unix.Mount("larch-faults", l.disk, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "size=3g,mode=755"); err != nil {
+		return fmt.Errorf("mounting a file system in memory: %w", err)
+	}
+	if l.kind == inMemory {
+		return nil
+	}
+	l.dir = filepath.Join(l.disk, "mounted")
+	script := `set -e; mkdir "$1"; truncate -s 2G "$1.img"; mkfs.btrfs -q "$1.img"; mount -o loop,nosuid,nodev "$1.img" "$1"`
+	if out, err := exec.Command("/bin/sh", "-c", script, "sh", l.dir).CombinedOutput(); err != nil {
+		return fmt.Errorf("making a btrfs: %w: %s", err, out)
+	}
+	return nil
+}
+
 func (l *lab) Close() error {
 	if l.server != nil {
 		l.server.Close()
 	}
-	err := detachBelow(l.dir)
+	err := detachBelow(l.disk)
 	if os.Geteuid() == 0 {
-		err = errors.Join(err, mount.Detach(l.dir))
+		err = errors.Join(err, mount.Detach(l.disk))
 	}
-	return errors.Join(err, measure.RemoveAll(l.dir))
+	return errors.Join(err, measure.RemoveAll(l.disk))
 }
 
 // program is the path of one of the programs that were built, or of another.

@@ -25,6 +25,7 @@ type options struct {
 	modes   string
 	flips   int
 	peers   bool
+	kind    string
 }
 
 func main() {
@@ -35,9 +36,10 @@ func main() {
 	flag.BoolVar(&o.every, "every", false, "each error at each call, not one after the other")
 	flag.IntVar(&o.workers, "workers", 2, "points at a time")
 	flag.Uint64Var(&o.seed, "seed", uint64(time.Now().UnixNano()), "what is chosen where not all is")
-	flag.StringVar(&o.modes, "modes", "changes,signals,closes,reads", "what is done: faults at changes, signals, errors of close and read")
+	flag.StringVar(&o.modes, "modes", "changes,signals,closes,reads", "what is done: kills and errors at changes, or kills alone (kills), signals, errors of close and read")
 	flag.IntVar(&o.flips, "flips", 10_000, "bits that are flipped in a store, and in a repository; 0 for none")
 	flag.BoolVar(&o.peers, "peers", false, "instead: what the same does to the programs of others")
+	flag.StringVar(&o.kind, "fs", inMemory, "file system: tmpfs, or btrfs for the backend of that name")
 	flag.Parse()
 	if *all {
 		o.n = 0
@@ -52,7 +54,7 @@ func (o *options) run() (err error) {
 	if err != nil {
 		return err
 	}
-	l, err := newLab(dir)
+	l, err := newLab(dir, o.kind)
 	if err != nil {
 		return err
 	}
@@ -125,6 +127,10 @@ func (l *lab) tally(s *scenario, o *options) (*tally, error) {
 		case "changes":
 			n *= 3
 			t.calls, plans = e.calls, e.plans(o.every)
+		case "kills":
+			n *= 3
+			t.calls = e.calls
+			plans = slices.DeleteFunc(e.plans(false), func(p trace.Plan) bool { return p.Action != trace.Kill })
 		case "signals":
 			plans = e.signals()
 		default:
