@@ -18,9 +18,9 @@ func points() int {
 	case os.Getenv("LARCH_TEST_ALL") != "":
 		return 0
 	case os.Getenv("LARCH_TEST_LONG") != "":
-		return 14
+		return 12
 	}
-	return 2
+	return 1
 }
 
 // testOptions has a seed that is printed; LARCH_FAULTS_SEED gives it again.
@@ -53,29 +53,32 @@ func newTestLab(t *testing.T, kind string) *lab {
 	return l
 }
 
-// TestBadProgramsAreFound is what gives the other tests their worth.
-func TestBadProgramsAreFound(t *testing.T) {
-	l := newTestLab(t, inMemory)
-	if err := l.controlled(testOptions(t)); err != nil {
-		t.Error(err)
-	}
+// TestFaults builds once what it needs. That bad programs are found is what gives the
+// rest its worth.
+func TestFaults(t *testing.T) {
+	l, o := newTestLab(t, inMemory), testOptions(t)
+	t.Run("bad programs are found", func(t *testing.T) {
+		if err := l.controlled(o); err != nil {
+			t.Fatal(err)
+		}
+	})
+	t.Run("every command", func(t *testing.T) { everyCommand(t, l, o) })
+	t.Run("flipped bits", func(t *testing.T) { flippedBits(t, l, o) })
 }
 
-// TestEveryCommand stops every command that writes, at a sample of its calls.
-func TestEveryCommand(t *testing.T) {
-	everyCommand(t, newTestLab(t, inMemory))
-}
-
-// TestEveryCommandOnBtrfs is the same for the backend that needs one.
+// TestEveryCommandOnBtrfs is for the backend that needs one.
 func TestEveryCommandOnBtrfs(t *testing.T) {
 	if _, err := exec.LookPath("mkfs.btrfs"); err != nil || os.Getuid() != 0 {
 		t.Skip("needs root, and mkfs.btrfs of the package btrfs-progs")
 	}
-	everyCommand(t, newTestLab(t, onBtrfs))
+	o := testOptions(t)
+	o.n = (o.n + 1) / 2 // points are dear there
+	everyCommand(t, newTestLab(t, onBtrfs), o)
 }
 
-func everyCommand(t *testing.T, l *lab) {
-	o, total := testOptions(t), &tally{}
+func everyCommand(t *testing.T, l *lab, o *options) {
+	t.Helper()
+	total := &tally{}
 	for _, s := range l.scenarios() {
 		tally, err := l.tally(s, o)
 		if err != nil {
@@ -93,10 +96,12 @@ func everyCommand(t *testing.T, l *lab) {
 	}
 }
 
-// TestFlippedBits flips bits everywhere, and wants each of them named and nothing else.
-func TestFlippedBits(t *testing.T) {
-	l, o := newTestLab(t, inMemory), testOptions(t)
-	n := map[int]int{0: 10_000, 14: 1000, 2: 100}[o.n]
+// flippedBits flips bits everywhere, and wants each of them named and nothing else.
+func flippedBits(t *testing.T, l *lab, o *options) {
+	n := 10_000
+	if o.n > 0 {
+		n = 80 * o.n
+	}
 	list, err := l.flipAll(t.Context(), n, o.seed)
 	if err != nil {
 		t.Fatal(err)

@@ -37,12 +37,28 @@ const interrupted = 7
 const damageFound = 8
 
 // prepare makes the world of a scenario, and sees what the command does to it.
-func (l *lab) prepare(s *scenario, mode trace.Mode) (*experiment, error) {
-	e := &experiment{scenario: s, lab: l, start: l.world("start-" + strings.NewReplacer(" ", "-", ",", "", "/", "-").Replace(s.name)), mode: mode}
+func (l *lab) prepare(s *scenario) (*experiment, error) {
+	e := &experiment{scenario: s, lab: l, mode: trace.Changes, start: l.world("start-" + strings.NewReplacer(" ", "-", ",", "", "/", "-").Replace(s.name))}
 	if err := e.make(); err != nil {
 		return nil, fmt.Errorf("preparing %q: %w", s.name, err)
 	}
 	return e, nil
+}
+
+// in is the same experiment with other calls that count.
+func (e *experiment) in(mode trace.Mode) (*experiment, error) {
+	other := *e
+	other.mode = mode
+	w, err := other.copy("count")
+	if err != nil {
+		return nil, err
+	}
+	r, err := other.run(w, trace.Plan{}, false)
+	if err != nil {
+		return nil, err
+	}
+	other.calls = r.Calls
+	return &other, w.remove()
 }
 
 func (e *experiment) make() error {

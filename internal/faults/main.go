@@ -110,36 +110,31 @@ func (o *options) tallies(l *lab, scenarios []*scenario) (list []*tally, bad int
 
 // tally runs the points of one scenario, in all modes that are asked for.
 func (l *lab) tally(s *scenario, o *options) (*tally, error) {
-	t := &tally{name: s.name}
+	e, err := l.prepare(s)
+	if err != nil {
+		return nil, err
+	}
+	t := &tally{name: s.name, calls: e.calls}
 	r := rand.New(rand.NewPCG(o.seed, uint64(len(s.name))))
 	for _, mode := range strings.Split(o.modes, ",") {
-		counted := trace.Changes
-		if mode == "closes" || mode == "reads" {
-			counted = trace.Mode(mode)
-		}
-		e, err := l.prepare(s, counted)
-		if err != nil {
-			return nil, err
-		}
-		var plans []trace.Plan
-		n := o.n
+		e, plans, n := e, []trace.Plan(nil), o.n
 		switch mode {
 		case "changes":
-			n *= 3
-			t.calls, plans = e.calls, e.plans(o.every)
+			plans, n = e.plans(o.every), 3*n
 		case "kills":
-			n *= 3
-			t.calls = e.calls
-			plans = slices.DeleteFunc(e.plans(false), func(p trace.Plan) bool { return p.Action != trace.Kill })
+			plans, n = e.kills(), 3*n
 		case "signals":
 			plans = e.signals()
 		default:
-			n = (n + 1) / 2
-			plans = slices.DeleteFunc(e.plans(o.every), func(p trace.Plan) bool { return p.Action == trace.Kill })
+			if e, err = e.in(trace.Mode(mode)); err != nil {
+				return nil, err
+			}
+			isKill := func(p trace.Plan) bool { return p.Action == trace.Kill }
+			plans, n = slices.DeleteFunc(e.plans(o.every), isKill), (n+1)/2
 		}
 		if err := e.try(sample(plans, n, r), o.workers, t.add); err != nil {
 			return nil, err
 		}
 	}
-	return t, nil
+	return t, e.start.remove()
 }

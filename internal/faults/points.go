@@ -29,9 +29,8 @@ func errnos() []unix.Errno { return []unix.Errno{unix.EIO, unix.ENOSPC, unix.EDQ
 // plans are all points of an experiment: before each call a kill, and an error there,
 // once and from there on; one of errnos after the other, or each with every.
 func (e *experiment) plans(every bool) []trace.Plan {
-	var plans []trace.Plan
+	plans := e.kills()
 	for n := 1; n <= e.calls; n++ {
-		plans = append(plans, trace.Plan{Action: trace.Kill, At: n})
 		for i, errno := range errnos() {
 			if every || i == n%len(errnos()) {
 				plans = append(plans, trace.Plan{Action: trace.Fail, At: n, Errno: errno})
@@ -40,6 +39,14 @@ func (e *experiment) plans(every bool) []trace.Plan {
 				plans = append(plans, trace.Plan{Action: trace.FailOn, At: n, Errno: errno})
 			}
 		}
+	}
+	return plans
+}
+
+// kills are the plans that kill.
+func (e *experiment) kills() (plans []trace.Plan) {
+	for n := 1; n <= e.calls; n++ {
+		plans = append(plans, trace.Plan{Action: trace.Kill, At: n})
 	}
 	return plans
 }
