@@ -73,8 +73,7 @@ func (o *options) run() (err error) {
 	if err := l.controlled(o); err != nil {
 		return err
 	}
-	list, bad := o.tallies(l, scenarios)
-	writeTable(os.Stdout, list)
+	bad := o.tallies(l, scenarios)
 	if o.flips > 0 && !o.peers && o.only == "" {
 		if err := o.flip(l); err != nil {
 			return err
@@ -86,8 +85,11 @@ func (o *options) run() (err error) {
 	return nil
 }
 
-// tallies runs scenarios, and gives how many findings there were.
-func (o *options) tallies(l *lab, scenarios []*scenario) (list []*tally, bad int) {
+// tallies runs scenarios, prints a table, a row when each has ended, and gives how many
+// findings there were.
+func (o *options) tallies(l *lab, scenarios []*scenario) (bad int) {
+	sum := &tally{name: "**all**"}
+	writeHead(os.Stdout)
 	for _, s := range scenarios {
 		if !strings.Contains(s.name, o.only) {
 			continue
@@ -99,13 +101,15 @@ func (o *options) tallies(l *lab, scenarios []*scenario) (list []*tally, bad int
 			bad++
 			continue
 		}
+		t.row(os.Stdout)
+		sum.plus(t)
 		fmt.Fprintf(os.Stderr, "%s: %d points, %d bad, %.0f s\n", s.name, t.killed+t.failed+t.signalled, t.bad(), time.Since(start).Seconds())
 		for _, p := range t.problems {
 			fmt.Fprintln(os.Stderr, "  ", p)
 		}
-		list, bad = append(list, t), bad+t.bad()
 	}
-	return list, bad
+	sum.row(os.Stdout)
+	return bad + sum.bad()
 }
 
 // tally runs the points of one scenario, in all modes that are asked for.
