@@ -8,6 +8,7 @@
 #   make bench      measure against the peers' real tools
 #   make bench-updates   the same for updates, over all pairs of versions of real applications
 #   make bench-backends  the forms on disk, against each other and plain files (as root)
+#   make faults     stop every command at every call that changes files (half an hour or more)
 #   make fuzz       fuzz every decoder for a while (FUZZTIME=30s each)
 #   make lint       gofmt, vet
 #   make deps       what tests and benchmarks use beyond Go (Debian, as root)
@@ -21,7 +22,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 export CGO_ENABLED = 0
 export GOFLAGS += -trimpath
 
-.PHONY: build demo test test-long test-vm bench bench-updates bench-backends fuzz lint deps install clean
+.PHONY: build demo test test-long test-vm bench bench-updates bench-backends faults fuzz lint deps install clean
 
 build:
 	$(GO) build -ldflags '-s -w -X main.version=$(VERSION)' -o bin/larch ./cmd/larch
@@ -50,6 +51,9 @@ bench-updates: build
 bench-backends: build
 	@sh scripts/deps.sh --if-possible
 	$(GO) run ./internal/backendbench
+
+faults:
+	$(GO) run ./internal/faults -all
 
 fuzz:
 	@sh scripts/fuzz.sh $(FUZZTIME)

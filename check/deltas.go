@@ -5,13 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"github.com/larch-project/larch/digest"
 	"github.com/larch-project/larch/repo"
 )
 
 // deltas goes along every delta that leads to a release. Machines that meet a wrong
-// one go another way, so it affects nothing but bytes.
+// one go another way, so it affects nothing but bytes. Where one of its releases was
+// found wrong, that would be found again: only its own form is looked at then.
 func (c *repositoryCheck) deltas(ctx context.Context, to repo.Logged) error {
 	names, err := c.repo.DeltasTo(to.Digest)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -21,7 +23,11 @@ func (c *repositoryCheck) deltas(ctx context.Context, to repo.Logged) error {
 		return err
 	}
 	for _, from := range names {
-		if err := c.repo.CheckDelta(ctx, to, from); err != nil {
+		try := func() error { return c.repo.CheckDelta(ctx, to, from) }
+		if c.damaged(to.Digest) || c.damaged(from) {
+			try = func() error { _, _, err := c.repo.Delta(to.Digest, from); return err }
+		}
+		if err := try(); err != nil {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
@@ -29,6 +35,11 @@ func (c *repositoryCheck) deltas(ctx context.Context, to repo.Logged) error {
 		}
 	}
 	return nil
+}
+
+// damaged tells whether something was found in what a release is made of.
+func (c *repositoryCheck) damaged(release digest.Digest) bool {
+	return c.wrong[release] || slices.ContainsFunc(c.uses[release], func(p repo.Pack) bool { return c.wrong[p.Digest] })
 }
 
 // deltaMap checks the list of the deltas of a line.
@@ -44,9 +55,12 @@ func (c *repositoryCheck) deltaMap(head digest.Digest) {
 		f.Close()
 	}
 	for _, e := range edges {
-		st, missing := c.repo.Dir().Lstat(repo.DeltaName(e.To, e.From))
-		if missing != nil || st.Size != e.Size {
+		d, size, wrong := c.repo.Delta(e.To, e.From)
+		switch {
+		case errors.Is(wrong, fs.ErrNotExist) || wrong == nil && size != e.Size:
 			err = fmt.Errorf("lists %s, which is not there in that size", repo.DeltaName(e.To, e.From))
+		case wrong == nil && d.Head != e.Head:
+			err = fmt.Errorf("says that the plan of %s has %d bytes instead of %d", repo.DeltaName(e.To, e.From), e.Head, d.Head)
 		}
 	}
 	if err != nil {

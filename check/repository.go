@@ -23,7 +23,7 @@ import (
 // byte of its contents. Memory: tens of bytes for each distinct content. An error
 // means that the check itself could not go on.
 func Repository(ctx context.Context, r *repo.Repository, now time.Time, report func(Finding)) error {
-	c := &repositoryCheck{repo: r, report: report, checked: map[repo.Place]struct{}{}, packs: map[digest.Digest]*packUse{}, trees: map[digest.Digest]bool{}}
+	c := &repositoryCheck{repo: r, report: report, checked: map[repo.Place]struct{}{}, packs: map[digest.Digest]*packUse{}, trees: map[digest.Digest]bool{}, wrong: map[digest.Digest]bool{}, uses: map[digest.Digest][]repo.Pack{}}
 	c.format()
 	signed, err := trust.Check(ctx, r.Dir(), now)
 	if err != nil {
@@ -41,7 +41,15 @@ func Repository(ctx context.Context, r *repo.Repository, now time.Time, report f
 			return err
 		}
 	}
-	return c.readPacks(ctx)
+	if err := c.readPacks(ctx); err != nil {
+		return err
+	}
+	for _, to := range c.log {
+		if err := c.deltas(ctx, to); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 type repositoryCheck struct {
@@ -50,6 +58,9 @@ type repositoryCheck struct {
 	checked map[repo.Place]struct{}
 	packs   map[digest.Digest]*packUse
 	trees   map[digest.Digest]bool // whether a tree was right
+	log     []repo.Logged          // releases whose documents are right
+	uses    map[digest.Digest][]repo.Pack
+	wrong   map[digest.Digest]bool // releases and packs of which something was found
 }
 
 // packUse is a pack that releases need.
@@ -112,14 +123,13 @@ func (c *repositoryCheck) line(ctx context.Context, target trust.Target) error {
 		}
 		if err != nil {
 			c.find(repo.ReleaseName(d), affects, fixRestore, err)
+			c.wrong[d] = true
 			return nil
 		}
 		if err := c.release(ctx, d, rel); err != nil {
 			return err
 		}
-		if err := c.deltas(ctx, repo.Logged{Digest: d, Release: rel}); err != nil {
-			return err
-		}
+		c.log = append(c.log, repo.Logged{Digest: d, Release: rel})
 		if len(rel.Previous) == 0 {
 			return nil
 		}
@@ -154,11 +164,14 @@ func (c *repositoryCheck) release(ctx context.Context, d digest.Digest, rel *rel
 			c.spans(rel, affects)
 		}
 	}
+	c.wrong[d] = !whole
 	ix, err := c.repo.Index(d, rel.Tree)
 	if err != nil {
 		c.find(repo.IndexName(d), affects, fixIndex, err)
+		c.wrong[d] = true
 		return nil
 	}
+	c.uses[d] = ix.Packs
 	for _, p := range ix.Packs {
 		use := c.packs[p.Digest]
 		if use != nil && use.size != p.Size {
@@ -230,6 +243,7 @@ func (c *repositoryCheck) contents(ctx context.Context, d digest.Digest, rel *re
 		}
 		if err != nil {
 			c.find(repo.IndexName(d), affects, fixIndex, err)
+			c.wrong[d] = true
 			return nil
 		}
 		frame := ix.Frames[o.Frame]
@@ -268,6 +282,7 @@ func (c *repositoryCheck) readPacks(ctx context.Context) error {
 		use := c.packs[d]
 		if err := c.readPack(d, use.size); err != nil {
 			c.find(repo.PackName(d), use.affects, fixRestore, err)
+			c.wrong[d] = true
 		}
 	}
 	return nil

@@ -114,6 +114,7 @@ func (g Guarantee) String() string {
 type Support struct {
 	Usable      bool
 	Why         string // why it is not usable, and what would help; "" if it is
+	Err         error  // what trying it met, if that is why
 	Note        string // what would make it better; "" if nothing would
 	Verifies    Guarantee
 	SharesCache bool // equal content of several deployments is in memory once

@@ -102,6 +102,17 @@ func (i *Installation) backend(name string) (deploy.Backend, error) {
 	return nil, fmt.Errorf("%w: this larch knows no %.40q", ErrBackend, name)
 }
 
+// broken tells whether an error says something of the machine's state at this moment,
+// and nothing of what it can do.
+func broken(err error) bool {
+	for _, errno := range []unix.Errno{unix.EIO, unix.ENOSPC, unix.EDQUOT, unix.EMFILE, unix.ENFILE, unix.ENOMEM} {
+		if errors.Is(err, errno) {
+			return true
+		}
+	}
+	return false
+}
+
 // chooseBackend gives a usable backend: the one that is wanted, or the default. It
 // changes the installation if probing does.
 func (i *Installation) chooseBackend(ctx context.Context, wanted string) (*BackendSupport, error) {
@@ -119,6 +130,9 @@ func (i *Installation) chooseBackend(ctx context.Context, wanted string) (*Backe
 	all := i.support(ctx, slices.DeleteFunc(slices.Clone(i.opt.Backends), asked))
 	var why []string
 	for _, s := range all {
+		if broken(s.Err) { // who comes next would hide it
+			return nil, fmt.Errorf("trying the backend %s: %w", s.Name, s.Err)
+		}
 		if s.Default {
 			return &s, nil
 		}

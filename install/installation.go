@@ -8,6 +8,8 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,6 +18,7 @@ import (
 	"github.com/larch-project/larch/deploy"
 	"github.com/larch-project/larch/internal/beneath"
 	"github.com/larch-project/larch/internal/lock"
+	"github.com/larch-project/larch/internal/mount"
 	"github.com/larch-project/larch/store"
 	"github.com/larch-project/larch/transport"
 )
@@ -229,6 +232,9 @@ func (i *Installation) resume() error {
 // use, and deployments, which are collected: what is in tmp/, generations that were
 // never current, and files that never got their names.
 func (i *Installation) sweep() error {
+	if err := i.detachScratch(); err != nil {
+		return err
+	}
 	if err := i.store.Sweep(); err != nil {
 		return err
 	}
@@ -253,6 +259,31 @@ func (i *Installation) sweep() error {
 		}
 	}
 	return nil
+}
+
+// detachScratch takes away what is mounted below tmp/, where a backend was being
+// tried when its process ended: nothing there could be removed before.
+func (i *Installation) detachScratch() error {
+	names, err := i.root.ReadDir(scratch)
+	if err != nil || len(names) == 0 {
+		return err
+	}
+	folder, err := i.root.OpenDir(scratch)
+	if err != nil {
+		return err
+	}
+	defer folder.Close()
+	path, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(int(folder.File().Fd()))) // as the kernel names it
+	if err != nil {
+		return err
+	}
+	table, err := mount.Table()
+	for _, e := range slices.Backward(table) {
+		if err == nil && strings.HasPrefix(e.Point, path+"/") {
+			err = mount.Detach(e.Point)
+		}
+	}
+	return err
 }
 
 // sweepAside removes what durable and store write beside a name, where their

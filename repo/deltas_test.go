@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -447,5 +448,52 @@ func TestDeltasFromAnotherRepositoryAreFound(t *testing.T) {
 	}
 	if found := w.findings(); len(found) == 0 {
 		t.Error("check found nothing")
+	}
+}
+
+// TestInterruptedPruneLeavesWholeReleases stops it for good before each change.
+func TestInterruptedPruneLeavesWholeReleases(t *testing.T) {
+	stop := errors.New("stopped here")
+	later := now.Add(2 * repo.RetiredFor)
+	base := newWorld(t)
+	for n := range 3 {
+		base.publish(hello, fmt.Sprint(n), files{"a": noise(uint64(n), 1000), "b": noise(9, 2000)})
+	}
+	must(base.repo.MakeDelta(t.Context(), &base.logged()[1], base.logged()[0], time.Hour))
+	var want []string
+	for at := 1; ; at++ {
+		w := *base
+		w.path = t.TempDir()
+		if err := os.CopyFS(w.path, os.DirFS(base.path)); err != nil {
+			t.Fatal(err)
+		}
+		w.repo = must(repo.Open(w.path))
+		defer w.repo.Close()
+		if want == nil {
+			must(w.repo.Prune(t.Context(), 1, later, false))
+			want = w.names()
+			continue
+		}
+		count := 0
+		_, err := w.repo.WithFault(func(op, name string) error {
+			if count++; count >= at {
+				return stop
+			}
+			return nil
+		}).Prune(t.Context(), 1, later, false)
+		if err == nil {
+			if at < 5 {
+				t.Fatalf("only %d changes were seen", at-1)
+			}
+			return
+		}
+		if !errors.Is(err, stop) {
+			t.Fatalf("at change %d: %v", at, err)
+		}
+		w.expectClean()
+		must(w.repo.Prune(t.Context(), 1, later, false))
+		if have := w.names(); len(have) != len(want) {
+			t.Errorf("at change %d: %d files, not %d: %q", at, len(have), len(want), have)
+		}
 	}
 }

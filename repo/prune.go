@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path"
 	"slices"
 	"strings"
 	"time"
@@ -80,9 +79,10 @@ func (r *Repository) Prune(ctx context.Context, keep int, now time.Time, dry boo
 	return pruned, r.remove(pruned.Files, retired)
 }
 
-// remove deletes files, what names others before what it names.
+// remove deletes files, what names others before what it names: a release that is
+// there at all is whole, however far this came.
 func (r *Repository) remove(files []string, retired map[string]time.Time) error {
-	order := []string{"deltas/", "index/", "releases/", "trees/", "packs/", ""}
+	order := []string{"releases/", "deltas/", "index/", "trees/", "packs/", ""}
 	rank := func(name string) int {
 		return slices.IndexFunc(order, func(folder string) bool { return strings.HasPrefix(name, folder) })
 	}
@@ -99,18 +99,17 @@ func (r *Repository) remove(files []string, retired map[string]time.Time) error 
 		delete(retired, name)
 	}
 	if len(retired) < left {
-		return r.writeRetired(retired)
+		if err := r.writeRetired(retired); err != nil {
+			return err
+		}
 	}
-	return r.removeEmpty(files)
+	return r.removeEmpty()
 }
 
-// removeEmpty removes the folders of deltas that have nothing left.
-func (r *Repository) removeEmpty(files []string) error {
-	for _, name := range files {
-		folder := path.Dir(name)
-		if path.Dir(folder) != deltasFolder {
-			continue
-		}
+// removeEmpty removes the folders of deltas that have nothing in them, be it that
+// an interruption left them.
+func (r *Repository) removeEmpty() error {
+	for _, folder := range r.deltaFolders() {
 		left, err := r.dir.ReadDir(folder)
 		if err == nil && len(left) == 0 {
 			err = r.dir.RemoveAll(folder)

@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"iter"
 	"os"
+	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -18,6 +20,7 @@ import (
 	"github.com/larch-project/larch/internal/sealed"
 	"github.com/larch-project/larch/release"
 	"github.com/larch-project/larch/tree"
+	"github.com/larch-project/larch/trust"
 )
 
 // Format is the version of the repository format that this package writes.
@@ -34,6 +37,9 @@ var (
 // folders are what a repository has besides files at its top and trust/.
 var folders = []string{"releases", "trees", "packs", "index", spansFolder}
 
+// trustFolder is what package trust keeps.
+const trustFolder = "trust"
+
 // Repository is a published folder as its publisher sees it.
 type Repository struct {
 	dir *beneath.Dir
@@ -45,7 +51,8 @@ type format struct {
 	Format   int      `json:"format"`
 }
 
-// Init makes an empty repository in a folder that is missing or empty.
+// Init makes an empty repository in a folder that is missing or empty, or in which
+// making one was interrupted before there was a root of trust.
 func Init(path string) (*Repository, error) {
 	if err := os.MkdirAll(path, 0o755); err != nil {
 		return nil, err
@@ -67,11 +74,13 @@ func (r *Repository) init() error {
 	if err != nil {
 		return err
 	}
-	if len(names) > 0 {
-		return fmt.Errorf("%w: it has %q", ErrExists, names[0])
+	for _, name := range names {
+		if err := r.takeOver(name); err != nil {
+			return err
+		}
 	}
 	for _, name := range folders {
-		if err := r.dir.Mkdir(name, 0o755); err != nil {
+		if err := r.dir.MkdirAll(name, 0o755); err != nil {
 			return err
 		}
 	}
@@ -80,6 +89,28 @@ func (r *Repository) init() error {
 		return err
 	}
 	return durable.WriteFile(r.dir, FormatName, append(data, '\n'), 0o644)
+}
+
+// takeOver accepts what an interrupted Init has left, and nothing else: empty folders,
+// a format, trust without a root. It removes files that never got their names.
+func (r *Repository) takeOver(name string) error {
+	switch {
+	case strings.HasPrefix(name, ".new-"):
+		return r.dir.Remove(name)
+	case (name == FormatName || name == trustFolder) && checkFormat(r.dir) == nil:
+		if _, err := trust.Fingerprint(r.dir); errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+	case slices.Contains(folders, name):
+		inside, err := r.dir.ReadDir(name)
+		if err == nil && len(inside) == 0 {
+			return nil
+		}
+		if err != nil && !errors.Is(err, unix.ENOTDIR) {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: it has %q", ErrExists, name)
 }
 
 // Open opens a repository in a folder.

@@ -472,6 +472,45 @@ func (w *world) overwrite(path string, data []byte) {
 	}
 }
 
+// TestInitGoesOn interrupts the making of a repository between its steps, and makes it.
+func TestInitGoesOn(t *testing.T) {
+	for _, made := range [][]string{{"releases/"}, {"releases/", "trees/", "packs/", "index/", "spans/", ".new-X"}, {"releases/", "larch.json", "trust/"}, {"larch.json", "trust/.lock"}} {
+		path := t.TempDir()
+		for _, name := range made {
+			dir := filepath.Join(path, filepath.Dir(name+"x"))
+			if err := os.MkdirAll(dir, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if !strings.HasSuffix(name, "/") {
+				if err := os.WriteFile(filepath.Join(path, name), []byte(`{"features":[],"format":1}`+"\n"), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		r, err := repo.Init(path)
+		if err != nil {
+			t.Errorf("%q: %v", made, err)
+			continue
+		}
+		r.Close()
+		if _, err := os.Stat(filepath.Join(path, ".new-X")); err == nil {
+			t.Errorf("%q: a file without a name is left", made)
+		}
+	}
+	for _, other := range []string{"releases/own", "own", "trust/own", "trees"} {
+		path := t.TempDir()
+		if err := os.MkdirAll(filepath.Join(path, filepath.Dir(other)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(path, other), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := repo.Init(path); !errors.Is(err, repo.ErrExists) {
+			t.Errorf("a folder with %s: %v", other, err)
+		}
+	}
+}
+
 func TestInitAndOpenRefuse(t *testing.T) {
 	w := newWorld(t)
 	if _, err := repo.Init(w.path); !errors.Is(err, repo.ErrExists) {

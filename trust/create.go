@@ -63,6 +63,9 @@ func Init(ctx context.Context, dir *beneath.Dir, keys *KeyStore, opt InitOptions
 	if versions, err := rootVersions(trust); err != nil || len(versions) > 0 {
 		return "", errors.Join(err, existing(versions))
 	}
+	if err := startAfresh(trust); err != nil {
+		return "", err
+	}
 	d, err := firstDraft(trust, keys, opt)
 	if err != nil {
 		return "", err
@@ -71,6 +74,18 @@ func Init(ctx context.Context, dir *beneath.Dir, keys *KeyStore, opt InitOptions
 		return "", err
 	}
 	return d.root.Signed.Roles[metadata.ROOT].KeyIDs[0], nil
+}
+
+// startAfresh removes what an interrupted Init has left: without a root nobody can
+// trust it, and its keys may not be known any more.
+func startAfresh(trust *beneath.Dir) error {
+	names, err := trust.ReadDir(".")
+	for _, name := range names {
+		if _, _, ok := parseVersioned(name); err == nil && (ok || name == timestampFile) {
+			err = trust.Remove(name)
+		}
+	}
+	return err
 }
 
 func existing(versions []int64) error {

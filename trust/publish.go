@@ -129,13 +129,15 @@ func (d *draft) publishDocuments(ctx context.Context) error {
 	return nil
 }
 
-// signTargets signs the publishers' documents and the top-level targets, as far as
-// they are dirty, and lists them in the snapshot.
+// signTargets signs the top-level targets and the publishers' documents, as far as
+// they are dirty, and lists them in the snapshot. The targets are first: should no more
+// come, they tell whose keys the others bear.
 func (d *draft) signTargets() ([]newFile, error) {
 	docs := maps.Clone(d.own)
+	order := slices.Concat([]string{metadata.TARGETS}, slices.Sorted(maps.Keys(docs)))
 	docs[metadata.TARGETS] = d.targets
 	var files []newFile
-	for _, role := range slices.Sorted(maps.Keys(docs)) {
+	for _, role := range order {
 		if !d.dirty[role] {
 			continue
 		}

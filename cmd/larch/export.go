@@ -12,6 +12,8 @@ import (
 
 	"github.com/larch-project/larch/digest"
 	"github.com/larch-project/larch/install"
+	"github.com/larch-project/larch/internal/beneath"
+	"github.com/larch-project/larch/internal/durable"
 	"github.com/larch-project/larch/internal/erofs"
 	"github.com/larch-project/larch/tree"
 )
@@ -144,28 +146,27 @@ func (c *command) writeImage(img *erofs.Image, name string) (done exported, err 
 	return done, err
 }
 
-// writeOutput writes a file beside its name and then gives it the name, so that there
-// is never half of one; "-" is standard output. It gives how many bytes were written.
+// writeOutput writes a file beside its name and then gives it the name, durably, so that
+// there is never half of one; "-" is standard output. It gives how many bytes were written.
 func (c *command) writeOutput(name string, write func(io.Writer) error) (int64, error) {
 	if name == "-" {
 		out := &counter{w: c.out}
 		err := buffered(out, write)
 		return out.n, err
 	}
-	f, err := os.CreateTemp(filepath.Dir(name), ".larch-export-*")
+	dir, err := beneath.Open(filepath.Dir(name))
 	if err != nil {
 		return 0, err
 	}
-	defer os.Remove(f.Name())
-	out := &counter{w: f}
-	err = buffered(out, write)
-	if err == nil {
-		err = f.Chmod(0o644)
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return 0, err
-	}
-	return out.n, os.Rename(f.Name(), name)
+	defer dir.Close()
+	var n int64
+	err = durable.Stream(dir, filepath.Base(name), 0o644, func(w io.Writer) error {
+		out := &counter{w: w}
+		err := buffered(out, write)
+		n = out.n
+		return err
+	})
+	return n, err
 }
 
 func buffered(w io.Writer, write func(io.Writer) error) error {

@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/larch-project/larch/convert/tarball"
-	"github.com/larch-project/larch/internal/beneath"
 	"github.com/larch-project/larch/release"
 	"github.com/larch-project/larch/repo"
 	"github.com/larch-project/larch/tree"
@@ -64,7 +63,7 @@ func (c *command) init(ctx context.Context, path string, opt trust.InitOptions) 
 	opt.Now = c.now()
 	done := initialized{Repository: path, Keys: keys.Path()}
 	if done.Fingerprint, err = trust.Init(ctx, r.Dir(), keys, opt); err != nil {
-		return errors.Join(err, unmake(r.Dir()), os.Remove(path)) // Init made it, or it was empty
+		return err // and the next run goes on from here
 	}
 	return c.report(done, func(w io.Writer) {
 		fmt.Fprintf(w, "Made the repository %s\nkeys:        %s (keep them safe, and out of the repository)\nfingerprint: %s\n", path, done.Keys, done.Fingerprint)
@@ -108,15 +107,6 @@ func (f *publishFlags) request(cmd *cobra.Command) (req repo.PublishRequest, err
 		return req, usage(cmd, err)
 	}
 	return f.req, nil
-}
-
-// unmake empties a folder.
-func unmake(d *beneath.Dir) error {
-	names, err := d.ReadDir(".")
-	for _, name := range names {
-		err = errors.Join(err, d.RemoveAll(name))
-	}
-	return err
 }
 
 func (c *command) publishVerb() *cobra.Command {

@@ -125,7 +125,7 @@ func (b Backend) Probe(ctx context.Context, site deploy.Site) deploy.Support {
 		err = errors.Join(err, trial.Close())
 	}
 	if err != nil {
-		support.Why = err.Error()
+		support.Why, support.Err = err.Error(), err
 	}
 	support.Usable = err == nil
 	return support

@@ -26,7 +26,7 @@ func named(name string) deploy.Deployment { return deploy.Deployment{Name: name,
 func (Backend) Probe(_ context.Context, site deploy.Site) deploy.Support {
 	support := deploy.Support{Usable: true, Verifies: deploy.OnDisk(site.Root), SharesCache: true}
 	if err := tryLink(site.Root); err != nil {
-		support.Usable, support.Why = false, err.Error()
+		support.Usable, support.Why, support.Err = false, err.Error(), err
 	}
 	return support
 }

@@ -22,7 +22,7 @@ func (b Backend) Probe(ctx context.Context, site deploy.Site) deploy.Support {
 		}
 	}
 	if err != nil {
-		support.Why = err.Error()
+		support.Why, support.Err = err.Error(), err
 	}
 	support.Usable = err == nil
 	return support

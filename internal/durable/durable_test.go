@@ -2,6 +2,7 @@ package durable
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -16,7 +17,13 @@ func TestOldOrNewAtEveryChange(t *testing.T) {
 	stop := errors.New("stop")
 	for what, op := range map[string]func(d *beneath.Dir) error{
 		"WriteFile": func(d *beneath.Dir) error { return WriteFile(d, "dir/name", []byte("new"), 0o640) },
-		"Symlink":   func(d *beneath.Dir) error { return Symlink(d, "new", "dir/name") },
+		"Stream": func(d *beneath.Dir) error {
+			return Stream(d, "dir/name", 0o640, func(w io.Writer) error {
+				_, err := io.WriteString(w, "new")
+				return err
+			})
+		},
+		"Symlink": func(d *beneath.Dir) error { return Symlink(d, "new", "dir/name") },
 	} {
 		for at, done := 1, false; !done; at++ {
 			path := t.TempDir()
@@ -50,6 +57,43 @@ func TestOldOrNewAtEveryChange(t *testing.T) {
 			plain.Close()
 		}
 	}
+}
+
+// TestInterruptedCreateLeavesNothing stops it at each change for good, as a kill does.
+func TestInterruptedCreateLeavesNothing(t *testing.T) {
+	for at, done := 1, false; !done; at++ {
+		path := t.TempDir()
+		plain, err := beneath.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		count := 0
+		err = Create(plain.WithFault(func(string, string) error {
+			if count++; count >= at {
+				return errors.New("stop")
+			}
+			return nil
+		}), "name", []byte("new"), 0o640)
+		done = err == nil
+		for _, name := range names(t, path) {
+			if name != "name" || content(t, filepath.Join(path, name)) != "new" {
+				t.Errorf("stopped at change %d: there is %s", at, name)
+			}
+		}
+		plain.Close()
+	}
+}
+
+func names(t *testing.T, dir string) (list []string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		list = append(list, e.Name())
+	}
+	return list
 }
 
 func content(t *testing.T, path string) string {
