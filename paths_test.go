@@ -46,16 +46,16 @@ var byName = []struct{ where, calls, why string }{
 	{"install checkAbove", "unix.Openat", "the folders above an open one, by \"..\""},
 	{"repo Init", "os.MkdirAll", "the repository's folder, before there is a handle on it"},
 	{"trust makeFolder", "os.Stat os.Mkdir", "the folder of keys"},
-	{"cmd/larch command.init", "os.Remove", "the repository's folder, when it is empty again"},
 	{"cmd/larch command.passphrase", "os.ReadFile os.OpenFile", "the file of the passphrase, and /dev/tty"},
 	{"cmd/larch command.addRemote", "os.Open", "the .larchrepo file"},
 	{"cmd/larch openSource", "os.Stat", "the folder or archive to publish"},
 	{"cmd/larch command.image", "os.Open", "the dump to make an image of"},
-	{"cmd/larch command.writeImage", "os.CreateTemp os.Remove os.Rename", "the image to be written"},
+	{"cmd/larch command.openStreams", "os.Open", "the streams to import"},
 	{"convert/tarball open", "os.OpenFile", "the archive"},
 	{"fetch candidates", "filepath.WalkDir", "the folder of --seed: what is found counts by its digest alone"},
 	{"fetch openSeed", "os.OpenFile", "a file of --seed, never a link or a fifo in the last place"},
 	{"transport/web readNetrc", "os.Open", "the file of passwords"},
+	{"install Installation.detachScratch", "os.Readlink", "/proc/self/fd: to compare a folder with the table of mounts"},
 	{"install openPoint", "unix.Open", "the folder to mount on, by O_PATH and never a link"},
 	{"install Unmount", "filepath.EvalSymlinks", "to compare the folder with the table of mounts"},
 	{"deploy/composefs otherPlace", "filepath.EvalSymlinks", "to compare a folder with the table of mounts"},
@@ -67,6 +67,7 @@ var byName = []struct{ where, calls, why string }{
 	// Temporary files: made with O_EXCL under names that nobody can guess, in a
 	// folder of mode 0700 where they have to keep them.
 	{"convert/tarball spool", "os.CreateTemp os.Remove", "loses its name at once"},
+	{"convert/btrfssend newSpool", "os.CreateTemp os.Remove", "loses its name at once"},
 	{"fetch spool.spill", "os.CreateTemp os.Remove", "loses its name at once"},
 	{"install Plan.aside", "os.MkdirTemp os.RemoveAll", "what a dry run reads"},
 	{"install scratchStore.Close", "os.RemoveAll", "what a dry run has read"},
@@ -100,7 +101,7 @@ var byName = []struct{ where, calls, why string }{
 // that start virtual machines.
 var tools = []string{
 	"deploy/deploytest", "transport/transporttest", "internal/btrfs/btrfstest", "internal/vm", "internal/roadtest", "internal/bench",
-	"internal/backendbench", "internal/measure", "sandbox/testdata/probe",
+	"internal/backendbench", "internal/faults", "internal/powercut", "internal/loadbench", "internal/attack", "internal/measure", "sandbox/testdata/probe",
 }
 
 // use is one mention of a function that takes the name of a file.
