@@ -51,7 +51,8 @@ var byName = []struct{ where, calls, why string }{
 	{"cmd/larch command.addRemote", "os.Open", "the .larchrepo file"},
 	{"cmd/larch openSource", "os.Stat", "the folder or archive to publish"},
 	{"cmd/larch command.image", "os.Open", "the dump to make an image of"},
-	{"cmd/larch command.writeImage", "os.CreateTemp os.Remove os.Rename", "the image to be written"},
+	{"cmd/larch command.writeOutput", "os.CreateTemp os.Remove os.Rename", "the file to be written"},
+	{"cmd/larch command.openStreams", "os.Open", "the streams to be read"},
 	{"convert/tarball open", "os.OpenFile", "the archive"},
 	{"fetch candidates", "filepath.WalkDir", "the folder of --seed: what is found counts by its digest alone"},
 	{"fetch openSeed", "os.OpenFile", "a file of --seed, never a link or a fifo in the last place"},
@@ -68,6 +69,7 @@ var byName = []struct{ where, calls, why string }{
 	// folder of mode 0700 where they have to keep them.
 	{"convert/tarball spool", "os.CreateTemp os.Remove", "loses its name at once"},
 	{"fetch spool.spill", "os.CreateTemp os.Remove", "loses its name at once"},
+	{"convert/btrfssend newSpool", "os.CreateTemp os.Remove", "loses its name at once"},
 	{"install Plan.aside", "os.MkdirTemp os.RemoveAll", "what a dry run reads"},
 	{"install scratchStore.Close", "os.RemoveAll", "what a dry run has read"},
 
