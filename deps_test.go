@@ -115,6 +115,11 @@ func libraryOf(imported string) string {
 	return ""
 }
 
+// isTool tells whether a folder is no part of the product.
+func isTool(dir string) bool {
+	return slices.ContainsFunc(tools, func(tool string) bool { return dir == tool || strings.HasPrefix(dir, tool+"/") })
+}
+
 // forbidden says what is wrong with an import, or nothing.
 func forbidden(dir, imported string) string {
 	if library(imported) {
@@ -142,7 +147,7 @@ func forbidden(dir, imported string) string {
 		return ""
 	case to == "internal":
 		return ""
-	case from == "internal" && (strings.HasPrefix(dir, "internal/bench") || strings.HasPrefix(dir, "internal/faults") || strings.HasPrefix(dir, "internal/script")):
+	case from == "internal" && isTool(dir):
 		return ""
 	case !slices.Contains(strings.Fields(stages[from]), to):
 		return "data goes forward only: " + from + " may import " + stages[from]

@@ -143,7 +143,7 @@ func TestPathsAreResolvedByOnePackage(t *testing.T) {
 func pathUses(t *testing.T) (all []use) {
 	for _, dir := range folders(t) {
 		dir = filepath.ToSlash(dir)
-		if slices.ContainsFunc(tools, func(tool string) bool { return dir == tool || strings.HasPrefix(dir, tool+"/") }) {
+		if isTool(dir) {
 			continue
 		}
 		names, err := filepath.Glob(filepath.Join(dir, "*.go"))

@@ -84,7 +84,7 @@ func TestForeignFolders(t *testing.T) {
 		repo := w.foreign()
 		w.must(os.Symlink(canary, filepath.Join(repo, "link")))
 		stop := swapping(filepath.Join(repo, "packs"), filepath.Join(repo, "link"))
-		for range 15 {
+		for range 8 {
 			w.larch("install", "org.example.Probe", "--yes", "--no-deltas")
 			w.larch("uninstall", "org.example.Probe", "--yes")
 			w.larch("gc")
@@ -125,7 +125,7 @@ func TestForeignFolders(t *testing.T) {
 				}
 			}
 		}()
-		for range 15 {
+		for range 8 {
 			w.larch("install", "org.example.Probe", "--yes", "--no-deltas")
 			if r := w.larch("verify"); r.code != 0 {
 				t.Errorf("something wrong was installed: %s%s", r.out, r.err)
