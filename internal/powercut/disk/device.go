@@ -1,184 +1,120 @@
 package disk
 
 import (
-	"context"
+	"bufio"
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
-	"slices"
-	"sync"
-	"sync/atomic"
 	"syscall"
+	"time"
 
-	"github.com/hanwen/go-fuse/v2/fs"
-	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 )
 
-// Fault decides what becomes of a request: 0, or the error that it gets.
-type Fault func(kind Op) syscall.Errno
-
-// Op is a kind of request that can fail.
-type Op int
-
-const (
-	OpRead Op = iota
-	OpWrite
-	OpFlush
-)
-
-// Device is a block device whose content is in memory. Its Log is safe to use while
-// the device is.
+// Device is a block device whose content is in memory, of a process of its own.
 type Device struct {
-	Log
-
-	folder  string // where the FUSE file system is
-	server  *fuse.Server
+	folder  string
+	server  *exec.Cmd
 	loop    *Loop
-	fault   atomic.Pointer[Fault]
-	content sync.RWMutex
-	bytes   []byte // an anonymous mapping
+	journal journal
+	faults  *faults
 }
 
 // Open serves a device that begins as the image in a file, which is only read. folder
-// is one that may be mounted over.
+// is made; nothing else may be in it.
 func Open(image, folder string) (*Device, error) {
-	d := &Device{folder: folder}
-	if err := d.load(image); err != nil {
+	mounted := filepath.Join(folder, "mnt")
+	if err := os.MkdirAll(mounted, 0o700); err != nil {
 		return nil, err
 	}
-	options := &fs.Options{MountOptions: fuse.MountOptions{DirectMountStrict: true, MaxWrite: 1 << 20, FsName: "larch-disk"}}
-	server, err := fs.Mount(folder, &root{device: d}, options)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("serving a disk: %w", err), unix.Munmap(d.bytes))
+	d := &Device{folder: folder}
+	log, control := filepath.Join(folder, "log"), filepath.Join(folder, "control")
+	var err error
+	if d.journal, err = openJournal(log); err != nil {
+		return nil, err
 	}
-	d.server = server
-	if d.loop, err = Attach(filepath.Join(folder, fileName)); err != nil {
+	if d.faults, err = mapFaults(control); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	if err := d.start(image, mounted, log, control); err != nil {
+		return nil, errors.Join(fmt.Errorf("serving a disk: %w", err), d.Close())
+	}
+	if d.loop, err = Attach(filepath.Join(mounted, fileName)); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
 	return d, nil
 }
 
-// load reads an image, skipping its holes.
-func (d *Device) load(image string) error {
-	f, err := os.Open(image)
+// start starts the server, and waits until it serves.
+func (d *Device) start(args ...string) error {
+	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	info, err := f.Stat()
+	server := exec.Command(self)
+	server.Args = append([]string{childName}, args...)
+	server.Stderr = os.Stderr
+	server.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	said, err := server.StdoutPipe()
 	if err != nil {
 		return err
 	}
-	d.bytes, err = unix.Mmap(-1, 0, int(info.Size()), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
-	if err != nil {
-		return fmt.Errorf("memory for a disk: %w", err)
-	}
-	return extents(f, func(from, to int64) error {
-		_, err := f.ReadAt(d.bytes[from:to], from)
+	if err := server.Start(); err != nil {
 		return err
-	})
+	}
+	d.server = server
+	_, err = bufio.NewReader(said).ReadString('\n')
+	return err
 }
 
 // Path is the block device's.
 func (d *Device) Path() string { return d.loop.Path() }
 
-// SetFault makes requests fail from now on, or, without one, succeed.
-func (d *Device) SetFault(f Fault) {
-	if f == nil {
-		d.fault.Store(nil)
-	} else {
-		d.fault.Store(&f)
-	}
-}
+// Mark adds a mark to the log.
+func (d *Device) Mark(text string) error { return d.journal.add(Entry{Kind: Mark, Text: text}) }
 
-// Close ends the device, which must not be mounted.
+// Log is what the device was asked until now.
+func (d *Device) Log() ([]Entry, error) { return d.journal.read() }
+
+// Fail makes the next n requests of these kinds fail with an input or output error.
+func (d *Device) Fail(ops Op, n int64) { d.faults.set(ops, n) }
+
+// Close ends the device, which must not be mounted, and removes its folder.
 func (d *Device) Close() error {
-	d.SetFault(nil)
 	var err error
+	if d.faults != nil {
+		d.faults.set(0, 0)
+	}
 	if d.loop != nil {
 		err = d.loop.Close()
 	}
-	return errors.Join(err, d.server.Unmount(), unix.Munmap(d.bytes))
-}
-
-func (d *Device) failing(op Op) syscall.Errno {
-	if f := d.fault.Load(); f != nil {
-		return (*f)(op)
+	if d.server != nil {
+		mounted := filepath.Join(d.folder, "mnt")
+		busy := await(func() bool { return unix.Unmount(mounted, 0) != unix.EBUSY })
+		if busy != nil {
+			err = errors.Join(err, fmt.Errorf("%s: %w", mounted, busy))
+			unix.Unmount(mounted, unix.MNT_DETACH)
+			d.server.Process.Kill()
+		}
+		d.server.Wait()
 	}
-	return 0
+	d.journal.f.Close()
+	return errors.Join(err, os.RemoveAll(d.folder))
 }
 
-const fileName = "disk"
+// patience is how long the kernel may take to let go of something.
+const patience = 20 * time.Second
 
-type root struct {
-	fs.Inode
-	device *Device
-}
+var errPatience = errors.New("the kernel has not let go of it")
 
-func (r *root) OnAdd(ctx context.Context) {
-	r.AddChild(fileName, r.NewPersistentInode(ctx, &file{device: r.device}, fs.StableAttr{Mode: syscall.S_IFREG}), false)
-}
-
-type file struct {
-	fs.Inode
-	device *Device
-}
-
-var (
-	_ fs.NodeGetattrer = (*file)(nil)
-	_ fs.NodeSetattrer = (*file)(nil)
-	_ fs.NodeOpener    = (*file)(nil)
-	_ fs.NodeReader    = (*file)(nil)
-	_ fs.NodeWriter    = (*file)(nil)
-	_ fs.NodeFsyncer   = (*file)(nil)
-)
-
-func (f *file) Getattr(_ context.Context, _ fs.FileHandle, out *fuse.AttrOut) syscall.Errno {
-	out.Mode, out.Size, out.Blksize = syscall.S_IFREG|0o600, uint64(len(f.device.bytes)), Block
-	return 0
-}
-
-func (f *file) Setattr(ctx context.Context, h fs.FileHandle, _ *fuse.SetAttrIn, out *fuse.AttrOut) syscall.Errno {
-	return f.Getattr(ctx, h, out)
-}
-
-func (f *file) Open(context.Context, uint32) (fs.FileHandle, uint32, syscall.Errno) {
-	return nil, fuse.FOPEN_DIRECT_IO, 0
-}
-
-func (f *file) Read(_ context.Context, _ fs.FileHandle, p []byte, offset int64) (fuse.ReadResult, syscall.Errno) {
-	if err := f.device.failing(OpRead); err != 0 {
-		return nil, err
+// await waits for something of which the kernel sends no word.
+func await(is func() bool) error {
+	for begin := time.Now(); !is(); time.Sleep(time.Millisecond) {
+		if time.Since(begin) > patience {
+			return errPatience
+		}
 	}
-	f.device.content.RLock()
-	defer f.device.content.RUnlock()
-	if offset >= int64(len(f.device.bytes)) {
-		return fuse.ReadResultData(nil), 0
-	}
-	return fuse.ReadResultData(p[:copy(p, f.device.bytes[offset:])]), 0
-}
-
-func (f *file) Write(_ context.Context, _ fs.FileHandle, p []byte, offset int64) (uint32, syscall.Errno) {
-	d := f.device
-	if err := d.failing(OpWrite); err != 0 {
-		return 0, err
-	}
-	if offset < 0 || offset+int64(len(p)) > int64(len(d.bytes)) {
-		return 0, syscall.ENOSPC
-	}
-	d.content.Lock()
-	defer d.content.Unlock()
-	copy(d.bytes[offset:], p)
-	d.add(Entry{Kind: Write, Offset: offset, Data: slices.Clone(p)})
-	return uint32(len(p)), 0
-}
-
-func (f *file) Fsync(context.Context, fs.FileHandle, uint32) syscall.Errno {
-	if err := f.device.failing(OpFlush); err != 0 {
-		return err
-	}
-	f.device.add(Entry{Kind: Flush})
-	return 0
+	return nil
 }

@@ -1,9 +1,6 @@
 package disk
 
-import (
-	"math/rand/v2"
-	"sync"
-)
+import "math/rand/v2"
 
 // Block is what reaches a drive whole or not at all, in bytes.
 const Block = 4096
@@ -23,28 +20,6 @@ type Entry struct {
 	Offset int64  // bytes
 	Data   []byte // of a write
 	Text   string // of a mark
-}
-
-// Log is what a device was asked.
-type Log struct {
-	mu      sync.Mutex
-	entries []Entry
-}
-
-func (l *Log) add(e Entry) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.entries = append(l.entries, e)
-}
-
-// Mark adds a mark.
-func (l *Log) Mark(text string) { l.add(Entry{Kind: Mark, Text: text}) }
-
-// Entries are those that there are by now. They must not be changed.
-func (l *Log) Entries() []Entry {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.entries[:len(l.entries):len(l.entries)]
 }
 
 // Epoch is the time between two flushes, as positions in a log: entries before From

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
@@ -30,9 +31,19 @@ func Attach(path string) (*Loop, error) {
 // Path is the device's.
 func (l *Loop) Path() string { return l.device.Name() }
 
-// Close detaches the device. It is said explicitly, so that a device that is mounted
-// next does not get what the kernel remembers of this one.
+// Close detaches the device, and waits until it is detached: a mount that a namespace
+// had, whose last process has just ended, is taken away a little later, and a device that
+// is mounted next must not get what the kernel remembers of this one.
 func (l *Loop) Close() error {
+	file, _ := os.ReadFile(l.backing())
 	err := unix.IoctlSetInt(int(l.device.Fd()), unix.LOOP_CLR_FD, 0)
-	return errors.Join(err, l.device.Close())
+	err = errors.Join(err, l.device.Close())
+	return errors.Join(err, await(func() bool {
+		now, err := os.ReadFile(l.backing())
+		return err != nil || string(now) != string(file)
+	}))
+}
+
+func (l *Loop) backing() string {
+	return filepath.Join("/sys/block", filepath.Base(l.Path()), "loop/backing_file")
 }
