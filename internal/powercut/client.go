@@ -122,7 +122,7 @@ func (c client) clean(w *world) (string, error) {
 		if i := slices.Index(parts, "generations"); i >= 0 && len(parts) > i+1 {
 			parts[i+1] = "#"
 		}
-		if parts[0] == "remotes" && parts[len(parts)-2] == "trust" { // what was fetched, and how much at once, may differ
+		if len(parts) == 4 && parts[0] == "remotes" && parts[2] == "trust" { // what was fetched, and how much at once, may differ
 			return ""
 		}
 		return strings.Join(parts, "/")
