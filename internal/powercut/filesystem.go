@@ -72,14 +72,6 @@ func (fs filesystem) mount(device, at string) error {
 	return nil
 }
 
-// unmount takes it away, and fails while it is in use.
-func unmount(at string) error {
-	if err := unix.Unmount(at, 0); err != nil {
-		return &os.PathError{Op: "umount", Path: at, Err: err}
-	}
-	return nil
-}
-
 // noiseName is a file that has nothing to do with the command.
 const noiseName = "noise"
 

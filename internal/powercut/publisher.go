@@ -33,12 +33,10 @@ func (p publisher) check(w *world, thorough bool) error {
 	if _, err := w.must("check", w.repo()); err != nil {
 		return err
 	}
-	out, err := w.must("repo", "log", w.repo(), "--json")
-	if err != nil {
+	if _, code, err := w.run("repo", "log", w.repo(), app); code == 3 {
+		return nil // nothing is published yet
+	} else if err != nil {
 		return err
-	}
-	if !strings.Contains(out, `"version"`) {
-		return nil
 	}
 	code, err := w.fingerprintOnce()
 	if err != nil {

@@ -51,7 +51,7 @@ func (r recorder) record(w *world, s scenario) (rec *recording, err error) {
 		return nil, err
 	}
 	err = r.run(w, s, rec, device)
-	return rec, errors.Join(err, unmount(w.disk))
+	return rec, errors.Join(err, disk.Unmount(w.disk))
 }
 
 // prepare makes the image of a disk in the state before the command.
@@ -70,15 +70,15 @@ func (r recorder) prepare(w *world, s scenario, image string) error {
 	}
 	for _, step := range s.before {
 		if err := step(w); err != nil {
-			return errors.Join(err, unmount(w.disk))
+			return errors.Join(err, disk.Unmount(w.disk))
 		}
 	}
 	if _, err := os.Stat(w.repo()); err == nil {
 		if w.code, err = w.fingerprint(w.repo()); err != nil {
-			return errors.Join(err, unmount(w.disk))
+			return errors.Join(err, disk.Unmount(w.disk))
 		}
 	}
-	return unmount(w.disk)
+	return disk.Unmount(w.disk)
 }
 
 func (r recorder) run(w *world, s scenario, rec *recording, device *disk.Device) (err error) {

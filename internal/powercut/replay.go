@@ -70,7 +70,7 @@ func (r recorder) replay(w *world, s scenario, rec *recording, c cut, seed uint6
 	if err := r.fs.mount(loop.Path(), w.disk); err != nil {
 		return fmt.Errorf("%w: %w", errUnmountable, err)
 	}
-	defer func() { verdict = errors.Join(verdict, unmount(w.disk)) }()
+	defer func() { verdict = errors.Join(verdict, disk.Unmount(w.disk)) }()
 	return rec.judge(w, s, rec.late(c), c.number%8 == 0)
 }
 

@@ -92,9 +92,8 @@ func (d *Device) Close() error {
 	}
 	if d.server != nil {
 		mounted := filepath.Join(d.folder, "mnt")
-		busy := await(func() bool { return unix.Unmount(mounted, 0) != unix.EBUSY })
-		if busy != nil {
-			err = errors.Join(err, fmt.Errorf("%s: %w", mounted, busy))
+		if busy := Unmount(mounted); busy != nil {
+			err = errors.Join(err, busy)
 			unix.Unmount(mounted, unix.MNT_DETACH)
 			d.server.Process.Kill()
 		}

@@ -47,3 +47,17 @@ func (l *Loop) Close() error {
 func (l *Loop) backing() string {
 	return filepath.Join("/sys/block", filepath.Base(l.Path()), "loop/backing_file")
 }
+
+// Unmount takes the mount at a path away, and waits for the last processes that have
+// just ended to let go of it.
+func Unmount(at string) error {
+	var err error
+	busy := await(func() bool {
+		err = unix.Unmount(at, 0)
+		return err != unix.EBUSY
+	})
+	if err = errors.Join(err, busy); err != nil {
+		return &os.PathError{Op: "umount", Path: at, Err: err}
+	}
+	return nil
+}
