@@ -100,3 +100,19 @@ func (j job) run(ctx context.Context, f *fixture, dir string) (result, error) {
 }
 
 func removeFile(path string) { os.Remove(path) }
+
+// errVoid is a control that found nothing.
+var errVoid = errors.New("nothing is found though nothing is synced: what this finds is void")
+
+// verdict is nil for a product without faults and a control that found some.
+func (r result) verdict() error {
+	switch {
+	case r.total() == 0:
+		return fmt.Errorf("%v: no images", r.job)
+	case r.control && len(r.bad) == 0:
+		return fmt.Errorf("%v: %w", r.job, errVoid)
+	case !r.control && len(r.bad) > 0:
+		return fmt.Errorf("%v, seed %d: %d of %d images, such as number %d: %w", r.job, r.seed, len(r.bad), r.total(), r.bad[0].number, r.bad[0].err)
+	}
+	return nil
+}

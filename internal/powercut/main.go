@@ -143,7 +143,7 @@ func runAll(ctx context.Context, f *fixture, jobs []job, parallel int) ([]result
 func (r result) report() {
 	log.Printf("%v: %d calls, %d epochs, %d images, %d bad", r.job, r.calls, r.epochs, r.total(), len(r.bad))
 	for i, f := range r.bad {
-		if i == 4 && !testing {
+		if i == 4 && !verbose {
 			log.Printf("\t(and %d more)", len(r.bad)-i)
 			break
 		}
@@ -151,5 +151,5 @@ func (r result) report() {
 	}
 }
 
-// testing prints everything that is bad.
-var testing = os.Getenv("LARCH_POWERCUT_VERBOSE") != ""
+// verbose prints everything that is bad.
+var verbose = os.Getenv("LARCH_POWERCUT_VERBOSE") != ""

@@ -19,9 +19,17 @@ type scenario struct {
 	once bool
 	// damaged: the old state has damage, which the command mends.
 	damaged bool
+	// resigned: what it signs differs from one time to the next.
+	resigned bool
+	// trial: each time is another run of the command, not a moment of the recorded one.
+	trial bool
 	// same: the command does not change what users see.
 	same bool
 }
+
+// signs tells whether a state that is neither can be right: it was signed in a trial that
+// was not the recorded one.
+func (s scenario) signs(late bool) bool { return late && s.resigned && s.trial }
 
 // judge knows a kind of state.
 type judge interface {
@@ -169,11 +177,11 @@ func publish(version int) func(*world) []string {
 }
 
 var publisherScenarios = []scenario{
-	{name: "init", judge: publisher{}, again: []int{1}, command: onRepo("init", "REPO")},
-	{name: "publish, first", judge: publisher{}, again: []int{1, 2}, before: []step{ourRepo(0)}, command: publish(1)},
-	{name: "publish, with delta", judge: publisher{}, again: []int{1, 2}, before: []step{ourRepo(1)}, command: publish(2)},
-	{name: "repo prune", judge: publisher{}, before: []step{ourRepo(3)}, command: onRepo("repo", "prune", "REPO", "--keep", "1")},
-	{name: "repo repack", judge: publisher{}, same: true, before: []step{ourRepo(3)}, command: onRepo("repo", "repack", "REPO")},
-	{name: "repo refresh", judge: publisher{}, once: true, before: []step{ourRepo(1)}, command: onRepo("repo", "refresh", "REPO")},
-	{name: "key rotate", judge: publisher{}, once: true, before: []step{ourRepo(1)}, command: onRepo("key", "rotate", "REPO", "root")},
+	{name: "init", judge: publisher{}, resigned: true, again: []int{1}, command: onRepo("init", "REPO")},
+	{name: "publish, first", judge: publisher{}, resigned: true, again: []int{1, 2}, before: []step{ourRepo(0)}, command: publish(1)},
+	{name: "publish, with delta", judge: publisher{}, resigned: true, again: []int{1, 2}, before: []step{ourRepo(1)}, command: publish(2)},
+	{name: "repo prune", judge: publisher{}, resigned: true, before: []step{ourRepo(3)}, command: onRepo("repo", "prune", "REPO", "--keep", "1")},
+	{name: "repo repack", judge: publisher{}, resigned: true, same: true, before: []step{ourRepo(3)}, command: onRepo("repo", "repack", "REPO")},
+	{name: "repo refresh", judge: publisher{}, resigned: true, once: true, before: []step{ourRepo(1)}, command: onRepo("repo", "refresh", "REPO")},
+	{name: "key rotate", judge: publisher{}, resigned: true, once: true, before: []step{ourRepo(1)}, command: onRepo("key", "rotate", "REPO", "root")},
 }
