@@ -180,7 +180,7 @@ var publisherScenarios = []scenario{
 	{name: "init", judge: publisher{}, resigned: true, again: []int{1}, command: onRepo("init", "REPO")},
 	{name: "publish, first", judge: publisher{}, resigned: true, again: []int{1, 2}, before: []step{ourRepo(0)}, command: publish(1)},
 	{name: "publish, with delta", judge: publisher{}, resigned: true, again: []int{1, 2}, before: []step{ourRepo(1)}, command: publish(2)},
-	{name: "repo prune", judge: publisher{}, resigned: true, before: []step{ourRepo(3)}, command: onRepo("repo", "prune", "REPO", "--keep", "1")},
+	{name: "repo prune", judge: publisher{}, resigned: true, same: true, before: []step{ourRepo(3)}, command: onRepo("repo", "prune", "REPO", "--keep", "1")},
 	{name: "repo repack", judge: publisher{}, resigned: true, same: true, before: []step{ourRepo(3)}, command: onRepo("repo", "repack", "REPO")},
 	{name: "repo refresh", judge: publisher{}, resigned: true, once: true, before: []step{ourRepo(1)}, command: onRepo("repo", "refresh", "REPO")},
 	{name: "key rotate", judge: publisher{}, resigned: true, once: true, before: []step{ourRepo(1)}, command: onRepo("key", "rotate", "REPO", "root")},
