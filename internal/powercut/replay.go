@@ -21,20 +21,21 @@ type cut struct {
 // if n is 0, every epoch in every mode.
 func (r *recording) cuts(n int) (all []cut) {
 	epochs := disk.Epochs(r.log)
-	for i, epoch := range epochs {
-		for mode := range disk.Modes {
-			all = append(all, cut{i*int(disk.Modes) + int(mode), epoch, mode})
+	modes := int(disk.Modes)
+	if n == 0 || n >= modes*len(epochs) {
+		n = modes * len(epochs)
+	}
+	for i := range n {
+		at, mode := i*len(epochs)/n, i%modes
+		if n == modes*len(epochs) {
+			at = i / modes
 		}
+		if i == n-1 {
+			at = len(epochs) - 1 // the command has ended then
+		}
+		all = append(all, cut{at*modes + mode, epochs[at], disk.Mode(mode)})
 	}
-	if n == 0 || len(all) <= n {
-		return all
-	}
-	sample := make([]cut, n)
-	for i := range sample {
-		sample[i] = all[i*len(all)/n]
-	}
-	sample[n-1] = all[len(all)-1-n%int(disk.Modes)]
-	return sample
+	return all
 }
 
 // late tells whether the command had ended before a cut that left this: the cut may have
