@@ -44,7 +44,7 @@ func inside(from, to string) bool {
 // libraries says which stage each library is confined to.
 var libraries = map[string]string{
 	"filippo.io/age":                  "trust",
-	"github.com/hanwen/go-fuse/v2":    "deploy",
+	"github.com/hanwen/go-fuse/v2":    "deploy internal", // internal/powercut serves disks by it
 	"github.com/klauspost/compress":   "delta repo fetch internal convert",
 	"github.com/spf13/cobra":          "cmd",
 	"github.com/spf13/pflag":          "cmd",

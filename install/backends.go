@@ -3,9 +3,11 @@ package install
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"slices"
 	"strings"
 
@@ -138,5 +140,14 @@ func (i *Installation) chooseBackend(ctx context.Context, wanted string) (*Backe
 		}
 		why = append(why, s.Name+": "+cmp.Or(s.Why, "not usable"))
 	}
-	return nil, fmt.Errorf("%w: %s", ErrBackend, strings.Join(why, "; "))
+	return nil, errors.Join(fmt.Errorf("%w: %s", ErrBackend, strings.Join(why, "; ")), i.tryWriting())
+}
+
+// tryWriting finds out whether it is the disk's fault that no backend can be used.
+func (i *Installation) tryWriting() error {
+	name := path.Join("tmp", "probe-"+rand.Text())
+	if err := i.root.Mkdir(name, 0o700); err != nil {
+		return err
+	}
+	return i.root.RemoveAll(name)
 }

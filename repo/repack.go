@@ -73,7 +73,7 @@ func (p *repacking) run(ctx context.Context, now time.Time) (*Repacked, error) {
 		}
 	}
 	if result.Retired == 0 {
-		return result, nil
+		return result, p.listDeltas(ctx) // an interrupted one may not have come so far
 	}
 	if result.Written, err = p.rewrite(ctx); err != nil {
 		return nil, err
@@ -81,15 +81,20 @@ func (p *repacking) run(ctx context.Context, now time.Time) (*Repacked, error) {
 	if err := p.retire(now); err != nil {
 		return nil, err
 	}
+	going, err := p.repo.Edges()
+	if err != nil {
+		return nil, err
+	}
+	if err := p.listDeltas(ctx, going...); err != nil { // nobody is led by what is about to change
+		return nil, err
+	}
 	for _, l := range p.releases {
 		if err := p.reindex(l); err != nil {
 			return nil, err
 		}
 	}
-	for _, l := range p.releases[:p.heads] {
-		if err := p.repo.refreshMaps(ctx, l); err != nil {
-			return nil, err
-		}
+	if err := p.listDeltas(ctx); err != nil {
+		return nil, err
 	}
 	after, err := p.repo.loadCatalog(ctx, p.releases[:p.heads], strictly)
 	if err != nil {
@@ -97,6 +102,16 @@ func (p *repacking) run(ctx context.Context, now time.Time) (*Repacked, error) {
 	}
 	result.After = len(after.packs)
 	return result, nil
+}
+
+// listDeltas writes anew the lists of deltas that readers have, but for those that go.
+func (p *repacking) listDeltas(ctx context.Context, going ...Edge) error {
+	for _, l := range p.releases[:p.heads] {
+		if err := p.repo.refreshMaps(ctx, l, going...); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // packUsage tells how much of a pack is of use, in bytes before compression.

@@ -71,7 +71,7 @@ func (s *Store) putTree(ctx context.Context, r io.Reader, info tree.Info) error 
 	if _, err := io.Copy(io.Discard, text); err != nil {
 		return err
 	}
-	return s.replace(t, TreeName(info.Digest))
+	return s.publish(t, TreeName(info.Digest))
 }
 
 // AddTree stores the text of a tree as it is. Input untrusted: it reads no more than
@@ -104,7 +104,7 @@ func (s *Store) addTree(ctx context.Context, text io.Reader, info tree.Info) err
 	if err := errors.Join(err, packed.Close()); err != nil {
 		return err
 	}
-	return s.replace(t, TreeName(info.Digest))
+	return s.publish(t, TreeName(info.Digest))
 }
 
 // TreeText opens the text of a tree; it is checked as it is read, to the end. The
@@ -222,7 +222,7 @@ func (s *Store) putRelease(d digest.Digest, data []byte) error {
 	if _, err := t.Write(data); err != nil {
 		return err
 	}
-	return s.replace(t, ReleaseName(d))
+	return s.publish(t, ReleaseName(d))
 }
 
 // Release reads a release document; one that is not what its name says is a

@@ -137,6 +137,18 @@ func (s *Store) link(t temp, dir *beneath.Dir, name string) error {
 	return dir.LinkFile(t.File, name)
 }
 
+// publish gives a document its name: what has a name is whole, after a power cut too.
+// The name itself is durable with End.
+func (s *Store) publish(t temp, name string) error {
+	if err := s.tmp.Change("sync", name); err != nil {
+		return err
+	}
+	if err := t.Sync(); err != nil {
+		return err
+	}
+	return s.replace(t, name)
+}
+
 // replace gives a file a name below the store in one step, whatever has it.
 func (s *Store) replace(t temp, name string) error {
 	aside := "tmp/new-" + rand.Text()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
@@ -76,6 +77,10 @@ func unreferenced(trust *beneath.Dir, state *set, names []string, before time.Ti
 	kept := false
 	for _, name := range names {
 		if state.references(name) {
+			continue
+		}
+		if strings.HasPrefix(name, ".new-") { // durable writing's, interrupted: others are kept out
+			old = append(old, name)
 			continue
 		}
 		st, err := trust.Lstat(name)
