@@ -8,7 +8,8 @@
 #   make bench      measure against the peers' real tools
 #   make bench-updates   the same for updates, over all pairs of versions of real applications
 #   make bench-backends  the forms on disk, against each other and plain files (as root)
-#   make faults     stop every command at every call that changes files (half an hour or more)
+#   make test-faults      a larger sample of commands stopped at any call, power cuts and full disks (minutes)
+#   make test-faults-all  every command stopped at every call, and thousands of power cuts (hours)
 #   make fuzz       fuzz every decoder for a while (FUZZTIME=30s each)
 #   make lint       gofmt, vet
 #   make deps       what tests and benchmarks use beyond Go (Debian, as root)
@@ -22,7 +23,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 export CGO_ENABLED = 0
 export GOFLAGS += -trimpath
 
-.PHONY: build demo test test-long test-vm bench bench-updates bench-backends faults fuzz lint deps install clean
+.PHONY: build demo test test-long test-vm bench bench-updates bench-backends test-faults test-faults-all fuzz lint deps install clean
 
 build:
 	$(GO) build -ldflags '-s -w -X main.version=$(VERSION)' -o bin/larch ./cmd/larch
@@ -52,8 +53,12 @@ bench-backends: build
 	@sh scripts/deps.sh --if-possible
 	$(GO) run ./internal/backendbench
 
-faults:
+test-faults:
+	LARCH_TEST_LONG=1 $(GO) test -count=1 -timeout 25m ./internal/faults ./internal/powercut
+
+test-faults-all:
 	$(GO) run ./internal/faults -all
+	$(GO) run ./internal/powercut -all
 
 fuzz:
 	@sh scripts/fuzz.sh $(FUZZTIME)
