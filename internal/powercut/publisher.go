@@ -14,8 +14,12 @@ import (
 // publisher judges a repository and its keys.
 type publisher struct{}
 
-// state is the signed head, and the releases that larch names.
+// state is the signed head; without a root, which is written last when a repository is
+// made, there is no repository.
 func (publisher) state(w *world) (string, error) {
+	if _, err := os.Lstat(filepath.Join(w.repo(), "trust/1.root.json")); errors.Is(err, fs.ErrNotExist) {
+		return "no repository", nil
+	}
 	head, err := os.ReadFile(filepath.Join(w.repo(), "trust/timestamp.json"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return "no repository", nil
