@@ -44,13 +44,42 @@ func Previous(ctx context.Context, t transport.Transport, d digest.Digest) (*rel
 
 // releaseBytes fetches a document of at most limit bytes and compares it with its
 // digest.
-func releaseBytes(ctx context.Context, t transport.Transport, d digest.Digest, limit int64) ([]byte, error) {
-	res, err := t.Fetch(ctx, transport.Request{Name: repo.ReleaseName(d)})
-	if err != nil {
-		return nil, err
+func releaseBytes(ctx context.Context, t transport.Transport, d digest.Digest, limit int64) (data []byte, err error) {
+	err = whole(ctx, t, repo.ReleaseName(d), func(body io.Reader) error {
+		data, err = readRelease(body, d, limit)
+		return err
+	})
+	return data, err
+}
+
+// whole fetches a file and has it used, which fails with an error for a wrong file: then
+// those are asked who have not given one yet.
+func whole(ctx context.Context, t transport.Transport, name string, use func(io.Reader) error) error {
+	for {
+		res, err := t.Fetch(ctx, transport.Request{Name: name})
+		if err != nil {
+			return err
+		}
+		err = use(res.Body)
+		res.Body.Close()
+		if err == nil || ctx.Err() != nil || !isWrong(err) || !res.Refused() {
+			return err
+		}
 	}
-	defer res.Body.Close()
-	data, err := bounded.ReadAll(res.Body, limit)
+}
+
+// isWrong tells an error about what a file is from one of the network or the disk.
+func isWrong(err error) bool {
+	for _, kind := range []error{digest.ErrMismatch, bounded.ErrTooLarge, repo.ErrIndex, repo.ErrDelta} {
+		if errors.Is(err, kind) {
+			return true
+		}
+	}
+	return false
+}
+
+func readRelease(body io.Reader, d digest.Digest, limit int64) ([]byte, error) {
+	data, err := bounded.ReadAll(body, limit)
 	switch {
 	case errors.Is(err, bounded.ErrTooLarge):
 		return nil, &digest.MismatchError{Want: d, WantSize: limit, HaveSize: limit + 1}
@@ -82,12 +111,11 @@ func Tree(ctx context.Context, t transport.Transport, info tree.Info, st *store.
 	if st.HasTree(info.Digest, info.Size) {
 		return nil
 	}
-	res, err := t.Fetch(ctx, transport.Request{Name: repo.TreeName(info.Digest)})
+	err := whole(ctx, t, repo.TreeName(info.Digest), func(body io.Reader) error { return st.PutTree(ctx, body, info) })
 	if err != nil {
 		return fmt.Errorf("tree %s: %w", info.Digest.Short(), err)
 	}
-	defer res.Body.Close()
-	return st.PutTree(ctx, res.Body, info)
+	return nil
 }
 
 // Index fetches the index of a release, which has this tree. It is untrusted, and
@@ -100,13 +128,16 @@ func Index(ctx context.Context, t transport.Transport, rel digest.Digest, info t
 	return ix, nil
 }
 
-func index(ctx context.Context, t transport.Transport, rel digest.Digest, info tree.Info) (*repo.Index, error) {
-	res, err := t.Fetch(ctx, transport.Request{Name: repo.IndexName(rel)})
-	if err != nil {
-		return nil, err
-	}
-	defer res.Body.Close()
-	ix, err := repo.ReadSealedIndex(limited(res.Body, info), info.Files, info.Bytes)
+func index(ctx context.Context, t transport.Transport, rel digest.Digest, info tree.Info) (ix *repo.Index, err error) {
+	err = whole(ctx, t, repo.IndexName(rel), func(body io.Reader) error {
+		ix, err = readIndex(body, info)
+		return err
+	})
+	return ix, err
+}
+
+func readIndex(body io.Reader, info tree.Info) (*repo.Index, error) {
+	ix, err := repo.ReadSealedIndex(limited(body, info), info.Files, info.Bytes)
 	if err != nil {
 		return nil, err
 	}

@@ -145,16 +145,14 @@ func (r *Road) find(ctx context.Context, t transport.Transport, from *store.Stor
 // deltaMap fetches the list of deltas of a line.
 func deltaMap(ctx context.Context, t transport.Transport, head digest.Digest) ([]repo.Edge, error) {
 	name := repo.DeltaMapName(head)
-	res, err := t.Fetch(ctx, transport.Request{Name: name})
-	if err != nil {
-		return nil, err
-	}
-	defer res.Body.Close()
-	edges, err := repo.ReadDeltaMap(io.LimitReader(res.Body, repo.MaxDeltaMap))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	return edges, nil
+	var edges []repo.Edge
+	err := whole(ctx, t, name, func(body io.Reader) (err error) {
+		if edges, err = repo.ReadDeltaMap(io.LimitReader(body, repo.MaxDeltaMap)); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		return nil
+	})
+	return edges, err
 }
 
 // open asks for all deltas of a chain at once, and reads their plans, then the trees,

@@ -22,6 +22,8 @@ const (
 	// maxDamage is after how many wrong frames and missing packs nothing more is
 	// asked for: the server gives nothing but nonsense.
 	maxDamage = 16
+	// maxRepeats is how many servers in turn are believed to be the one that is right.
+	maxRepeats = 16
 )
 
 // round is one pass over the segments: goroutines that receive frames, at most
@@ -42,11 +44,13 @@ type frame struct {
 	number int32
 	pieces []piece
 	stored []byte
+	answer *transport.Response // by which it came
 }
 
 // round fetches all segments. Damage does not keep the others from coming; it is
 // the error if there is no worse.
 func (r *run) round(parent context.Context) error {
+	r.others = false
 	ctx, fail := context.WithCancelCause(parent)
 	defer fail(nil)
 	x := &round{run: r, schedule: newSchedule(r.segments), frames: make(chan *frame, unpackers()), fail: fail}
@@ -69,11 +73,13 @@ func (r *run) round(parent context.Context) error {
 // unpackers is how many goroutines unpack.
 func unpackers() int { return min(runtime.GOMAXPROCS(0), maxUnpackers) }
 
-// spoilt notes a frame that is not right.
-func (x *round) spoilt(number int32, err error) {
+// spoilt notes a frame that is not right, and who gave it: nil if nobody did.
+func (x *round) spoilt(number int32, answer *transport.Response, err error) {
 	f := x.index.Frames[number]
+	others := answer != nil && errors.Is(err, digest.ErrMismatch) && answer.Refused()
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	x.others = x.others || others
 	if x.damage == nil {
 		x.damage = &DamageError{Pack: x.index.Packs[f.Pack].Digest, Offset: f.Offset, Err: err}
 	}
@@ -89,11 +95,11 @@ func (x *round) receiveAll(ctx context.Context) {
 		if segments == nil {
 			return
 		}
-		number, err := x.receive(ctx, segments)
+		number, answer, err := x.receive(ctx, segments)
 		switch spoilt, is := asDamage(err); {
 		case err == nil:
 		case is:
-			x.spoilt(number, spoilt)
+			x.spoilt(number, answer, spoilt)
 		default:
 			x.fail(err)
 		}
@@ -101,15 +107,15 @@ func (x *round) receiveAll(ctx context.Context) {
 }
 
 // receive fetches segments of one pack with one request. With an error it gives
-// the number of the frame that should have come.
-func (x *round) receive(ctx context.Context, segments []segment) (int32, error) {
+// the number of the frame that should have come, and the answer if there was one.
+func (x *round) receive(ctx context.Context, segments []segment) (int32, *transport.Response, error) {
 	first, last := segments[0], segments[len(segments)-1]
 	number := x.pieces[first.first].frame
 	name := repo.PackName(x.index.Packs[first.pack].Digest)
 	answer, err := x.from.Fetch(ctx, transport.Request{Name: name, Offset: first.offset, Length: last.end - first.offset})
 	if err != nil {
 		x.schedule.failed()
-		return number, err
+		return number, nil, err
 	}
 	defer answer.Body.Close()
 	if first.offset > 0 {
@@ -120,20 +126,20 @@ func (x *round) receive(ctx context.Context, segments []segment) (int32, error) 
 		told := s.offset
 		for i := s.first; i < s.last; i = x.behind(i) {
 			number = x.pieces[i].frame
-			if err := x.pass(ctx, body, i); err != nil {
-				return number, err
+			if err := x.pass(ctx, answer, body, i); err != nil {
+				return number, answer, err
 			}
 			x.tell(body.at - told)
 			told = body.at
 		}
 	}
-	return number, nil
+	return number, answer, nil
 }
 
 // pass reads the frame of a piece and hands it to who unpacks it.
-func (x *round) pass(ctx context.Context, body *packBody, i int32) error {
+func (x *round) pass(ctx context.Context, answer *transport.Response, body *packBody, i int32) error {
 	f := x.spare.Get().(*frame)
-	f.number, f.pieces = x.pieces[i].frame, x.pieces[i:x.behind(i)]
+	f.number, f.pieces, f.answer = x.pieces[i].frame, x.pieces[i:x.behind(i)], answer
 	if err := body.read(f, x.index.Frames[f.number]); err != nil {
 		x.spare.Put(f)
 		return err
@@ -190,11 +196,11 @@ func (x *round) unpack(f *frame, buf []byte) {
 		err = fmt.Errorf("%d bytes instead of %d", len(data), raw)
 	}
 	if err != nil {
-		x.spoilt(f.number, fmt.Errorf("%w: %v", errFrame, err))
+		x.spoilt(f.number, f.answer, fmt.Errorf("%w: %v", errFrame, err))
 		return
 	}
 	if err := x.keepAll(f.pieces, data); err != nil {
-		x.spoilt(f.number, err)
+		x.spoilt(f.number, f.answer, err)
 	}
 }
 

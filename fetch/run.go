@@ -56,8 +56,9 @@ type run struct {
 	progress func(int64)
 	expected atomic.Int64 // bytes that progress has not told yet
 
-	codec *zstd.Decoder
-	spare sync.Pool // of *frame
+	codec  *zstd.Decoder
+	spare  sync.Pool // of *frame
+	others bool      // there are servers that have not given what was wrong in the last round
 
 	mu    sync.Mutex
 	begun map[int32]*partial // contents of several frames that are not complete
@@ -142,9 +143,10 @@ func (r *run) copy(n int32, o store.Object, twin bool) error {
 	return copySeed(r.need.seeds.path(n), o, r.to)
 }
 
-// remote fetches the rest: once, and what failed then once more.
+// remote fetches the rest: once, and what failed then once more, and again while there
+// are servers that have not given what was wrong.
 func (r *run) remote(ctx context.Context) error {
-	for repeated, relocated := false, false; ; {
+	for repeated, relocated := 0, false; ; {
 		err := r.round(ctx)
 		var damage *DamageError
 		switch {
@@ -155,8 +157,8 @@ func (r *run) remote(ctx context.Context) error {
 			if again := r.relocate(ctx); again != nil {
 				return errors.Join(err, again)
 			}
-		case errors.Is(damage, digest.ErrMismatch) && !repeated:
-			repeated = true
+		case errors.Is(damage, digest.ErrMismatch) && (repeated == 0 || r.others && repeated < maxRepeats):
+			repeated++
 			if err := r.repeat(); err != nil {
 				return err
 			}

@@ -65,7 +65,16 @@ type Response struct {
 
 	// NotModified: the file is the one that Request.Validator stands for.
 	NotModified bool
+
+	// Refuse, if not nil, tells the transport that what Body gave is not what signed
+	// metadata names. Others than the server that gave it are asked first from now
+	// on; it tells whether there is one, so that asking again makes sense. It may be
+	// called from anywhere, after Close too.
+	Refuse func() bool
 }
+
+// Refused calls Refuse, if there is one.
+func (r *Response) Refused() bool { return r.Refuse != nil && r.Refuse() }
 
 // Whole tells whether the request is for the whole file.
 func (r Request) Whole() bool { return r.Offset == 0 && r.Length <= 0 }

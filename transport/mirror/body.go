@@ -2,9 +2,11 @@ package mirror
 
 import (
 	"context"
+	"errors"
 	"io"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/larch-project/larch/transport"
 )
@@ -93,6 +95,22 @@ func (b *body) join(res *transport.Response) bool {
 	b.from.Close()
 	b.from = res.Body
 	return true
+}
+
+// errWrong is what is wrong with a member whose bytes were refused.
+var errWrong = errors.New("not what was signed")
+
+// refuse counts as a failure of all who gave something, and tells whether somebody is
+// well who did not.
+func (b *body) refuse() bool {
+	b.mu.Lock()
+	used := slices.Clone(b.used)
+	b.mu.Unlock()
+	for _, m := range used {
+		b.t.note(context.Background(), m, errWrong)
+	}
+	now := time.Now()
+	return slices.ContainsFunc(b.t.members, func(m *member) bool { return !m.rests(now) })
 }
 
 // Close ends the body, and a Read that waits.

@@ -11,7 +11,8 @@
 // one failure and not one a file. It is asked in that time only when no other
 // could help. That goes for the primary too.
 //
-// No mirror is trusted more than another: callers verify what they get.
+// No mirror is trusted more than another: callers verify what they get, and tell when
+// it was wrong (Response.Refuse), which counts as a failure.
 package mirror
 
 import (
@@ -53,6 +54,7 @@ type member struct {
 	mu       sync.Mutex
 	failures int       // since it last answered
 	until    time.Time // left alone until then
+	refused  bool      // for what it gave: until then answers do not make it well
 }
 
 // New makes one transport of a primary and others, which are asked in their
@@ -94,7 +96,7 @@ func (t *Transport) Fetch(ctx context.Context, req transport.Request) (*transpor
 		b.limit = req.End()
 	}
 	whole := *res
-	whole.Body = b
+	whole.Body, whole.Refuse = b, b.refuse
 	return &whole, nil
 }
 
@@ -176,7 +178,9 @@ func (t *Transport) note(ctx context.Context, m *member, err error) {
 	now := time.Now()
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.refused = now.Before(m.until) && m.refused || err == errWrong
 	switch {
+	case err == nil && m.refused:
 	case err == nil:
 		m.failures, m.until = 0, time.Time{}
 	case now.Before(m.until): // of those who asked at the same time one counts

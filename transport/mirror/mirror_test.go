@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"net/http"
 	"os"
 	"path"
 	"testing"
@@ -131,6 +132,57 @@ func TestRest(t *testing.T) {
 		}
 		if err := m.Close(); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// A mirror that gave wrong bytes is left alone, whatever it answers to those who have
+// asked it before; whoever says so learns whether somebody else is left.
+func TestRefuse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		files := fstest.MapFS{"packs/a": {Data: []byte("a")}}
+		first, second := transporttest.NewServer(files), transporttest.NewServer(files)
+		m := join(t, mirror.Options{Rest: time.Minute}, serve(t, first), serve(t, second))
+		var answers []*transport.Response
+		for range 2 {
+			res, err := m.Fetch(t.Context(), transport.Request{Name: "packs/a"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			answers = append(answers, res)
+		}
+		slow := make(chan struct{})
+		first.Always(func(w http.ResponseWriter, r *http.Request, honest http.Handler) {
+			<-slow
+			honest.ServeHTTP(w, r)
+		})
+		ended := make(chan error)
+		go func() {
+			_, err := fetch(t, m, transport.Request{Name: "packs/a"})
+			ended <- err
+		}()
+		synctest.Wait()
+		if answers[0].Body.Close(); !answers[0].Refused() || !answers[1].Refused() {
+			t.Error("nobody is left")
+		}
+		answers[1].Body.Close()
+		close(slow)
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		res, err := m.Fetch(t.Context(), transport.Request{Name: "packs/a"})
+		if diff := cmp.Diff([]int{3, 1}, requests(first, second)); err != nil || diff != "" {
+			t.Fatalf("%v; requests (-want +have):\n%s", err, diff)
+		}
+		if res.Body.Close(); res.Refused() {
+			t.Error("somebody is left")
+		}
+		time.Sleep(2 * time.Minute)
+		for range 2 {
+			fetch(t, m, transport.Request{Name: "packs/a"})
+		}
+		if diff := cmp.Diff([]int{5, 1}, requests(first, second)); diff != "" {
+			t.Errorf("well again: requests (-want +have):\n%s", diff)
 		}
 	})
 }

@@ -263,6 +263,30 @@ func TestMirrors(t *testing.T) {
 		}
 		w.judge(w.update(), verdict{err: digest.ErrMismatch, trusts: atVersion2})
 	})
+	t.Run("H-13 the first of two lies about contents", func(t *testing.T) {
+		w := newWorld(t)
+		second(t, w, w.site.versions[2])
+		w.server.lie("packs/", swapped)
+		w.server.lie("deltas/", swapped)
+		w.judge(w.update(), verdict{})
+	})
+	t.Run("H-13 two of three lie about contents", func(t *testing.T) {
+		w := newWorld(t)
+		for _, l := range []*liar{w.server, second(t, w, w.site.versions[2])} {
+			l.lie("packs/", swapped)
+			l.lie("deltas/", swapped)
+		}
+		second(t, w, w.site.versions[2])
+		w.judge(w.update(), verdict{})
+	})
+	t.Run("H-13 the first of two lies about everything below the head", func(t *testing.T) {
+		w := newWorld(t)
+		second(t, w, w.site.versions[2])
+		for _, prefix := range []string{"releases/", "index/", "trees/", "packs/", "deltas/"} {
+			w.server.lie(prefix, swapped)
+		}
+		w.judge(w.update(), verdict{})
+	})
 	t.Run("B-16 what a mirror is not asked for", func(t *testing.T) {
 		w := newWorld(t)
 		l := second(t, w, w.site.versions[1])

@@ -37,7 +37,7 @@ func newKey(seed string) key {
 }
 
 func keyOf(private ed25519.PrivateKey) key {
-	sum := sha256.Sum256(compact(tufKey(private.Public().(ed25519.PublicKey))))
+	sum := sha256.Sum256(canonical(tufKey(private.Public().(ed25519.PublicKey))))
 	return key{hex.EncodeToString(sum[:]), private}
 }
 
@@ -47,23 +47,42 @@ func tufKey(public []byte) object {
 	return object{"keytype": "ed25519", "scheme": "ed25519", "keyval": object{"public": hex.EncodeToString(public)}}
 }
 
-// compact is the canonical JSON of TUF for the texts that occur here, and the form
-// in which Larch writes documents.
+// compact is the form in which documents are written.
 func compact(v any) []byte {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
+	text, err := json.Marshal(v)
+	if err != nil {
 		panic(err)
 	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+	return text
+}
+
+// canonical is the form that is signed (OLPC canonical JSON, as TUF has it): of what is
+// in a string only quotes and backslashes are escaped.
+func canonical(v any) []byte {
+	switch v := v.(type) {
+	case object:
+		var parts [][]byte
+		for _, name := range slices.Sorted(maps.Keys(v)) {
+			parts = append(parts, slices.Concat(canonical(name), []byte(":"), canonical(v[name])))
+		}
+		return slices.Concat([]byte("{"), bytes.Join(parts, []byte(",")), []byte("}"))
+	case []any:
+		var parts [][]byte
+		for _, element := range v {
+			parts = append(parts, canonical(element))
+		}
+		return slices.Concat([]byte("["), bytes.Join(parts, []byte(",")), []byte("]"))
+	case string:
+		return []byte(`"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(strings.ToValidUTF8(v, "\ufffd")) + `"`)
+	}
+	return compact(v)
 }
 
 // sign gives a document: signed, and the signatures of keys over it.
 func sign(signed object, by ...key) []byte {
 	list := []any{}
 	for _, k := range by {
-		list = append(list, signature(k, compact(signed)))
+		list = append(list, signature(k, canonical(signed)))
 	}
 	return compact(object{"signatures": list, "signed": signed})
 }

@@ -159,7 +159,7 @@ func TestKeys(t *testing.T) {
 			func(w *world, f *forger) {
 				head := f.document("timestamp.json")
 				head["version"] = number(head["version"]) + 1
-				good := signature(f.keys["timestamp"][0], compact(head))
+				good := signature(f.keys["timestamp"][0], canonical(head))
 				good["sig"] = bend(good["sig"].(string))
 				f.serve(state{"timestamp.json": compact(object{"signed": head, "signatures": []any{good}})})
 			}, verdict{err: trust.ErrSignature},
@@ -302,7 +302,7 @@ func TestSignatureForms(t *testing.T) {
 		f := w.forger()
 		head := f.document("timestamp.json")
 		head["version"] = number(head["version"]) + 1
-		good := signature(f.keys["timestamp"][0], compact(head))
+		good := signature(f.keys["timestamp"][0], canonical(head))
 		whole := good["sig"].(string)
 		for _, sig := range []any{"", "00", whole[:126], whole[:127], whole + "00", strings.ToUpper(whole), "0x" + whole, strings.Repeat("ab", 3<<10), 7, []any{}, object{}, true} {
 			good["sig"] = sig
@@ -388,6 +388,6 @@ func (w *world) refused(what string, kinds ...error) {
 }
 
 func hexID(tuf object) string {
-	sum := sha256of(compact(tuf))
+	sum := sha256of(canonical(tuf))
 	return hex.EncodeToString(sum[:])
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -44,6 +45,7 @@ type site struct {
 	folder, keys string
 	versions     [newest + 1]state
 	fingerprint  string
+	start        time.Time
 }
 
 var (
@@ -65,7 +67,7 @@ func base(t *testing.T) *site {
 			t.Fatal(err)
 		}
 		atEnd = append(atEnd, func() { os.RemoveAll(dir) })
-		theSite.site = newSite(t, dir, trust.InitOptions{RootKeys: 2, Threshold: 2})
+		theSite.site = newSite(t, dir, start, repo.DeltaOptions{Budget: time.Hour})
 	})
 	if theSite.site == nil {
 		t.Fatal("there is no repository to attack")
@@ -92,32 +94,33 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-func newSite(t *testing.T, dir string, opt trust.InitOptions) *site {
+// newSite publishes, at a time, all versions into a folder.
+func newSite(t *testing.T, dir string, at time.Time, deltas repo.DeltaOptions) *site {
 	t.Helper()
-	s := &site{folder: filepath.Join(dir, "repo")}
+	s := &site{folder: filepath.Join(dir, "repo"), start: at}
 	r := must(repo.Init(s.folder))(t)
 	defer r.Close()
 	keys, _, err := trust.NewKeyStore(dir, nil, false)
 	check(t, err)
 	s.keys = keys.Path()
-	opt.Now = start
+	opt := trust.InitOptions{RootKeys: 2, Threshold: 2, Now: at}
 	s.fingerprint = must(trust.Init(t.Context(), r.Dir(), keys, opt))(t)
 	for v := 1; v <= newest; v++ {
-		publish(t, r, keys, v)
+		publish(t, r, keys, repo.PublishRequest{Version: name(v), Now: at.Add(time.Duration(v) * time.Minute), Deltas: deltas})
 		s.versions[v] = read(t, s.folder)
 	}
 	return s
 }
 
 // publish publishes one version of the application.
-func publish(t *testing.T, r *repo.Repository, keys *trust.KeyStore, version int) {
+func publish(t *testing.T, r *repo.Repository, keys *trust.KeyStore, req repo.PublishRequest) {
 	t.Helper()
+	version, err := strconv.Atoi(req.Version)
+	check(t, err)
 	source := must(tree.Folder(program(t, version), tree.ApplicationRules()))(t)
 	defer source.Close()
-	_, err := r.Publish(t.Context(), keys, repo.PublishRequest{
-		Ref: must(release.ParseRef(hello))(t), Version: name(version), Source: source, Command: "hello",
-		Now: start.Add(time.Duration(version) * time.Minute), Deltas: repo.DeltaOptions{Budget: time.Hour},
-	})
+	req.Ref, req.Source, req.Command = must(release.ParseRef(hello))(t), source, "hello"
+	_, err = r.Publish(t.Context(), keys, req)
 	check(t, err)
 }
 
