@@ -2,6 +2,7 @@ package content
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"testing"
@@ -98,6 +99,12 @@ func TestDeltas(t *testing.T) {
 			g.frame = patch(t, append(bytes.Clone(old), old...), made)
 		}))
 		w.falls(t, "one base twice, and a patch that is made for that", twice)
+		told := w.p.tell(t, twice, byDelta)
+		to := repo.Logged{Digest: told.release, Release: w.p.document(t, told.release)}
+		if err := w.p.repo.CheckDelta(t.Context(), to, w.p.first.Release); !errors.Is(err, repo.ErrDelta) {
+			t.Errorf("the publisher's check says %v", err)
+		}
+		w.p.sign(t, w.p.first.Signature)
 		w.falls(t, "one content a million times", w.grouped(t, group(func(g *rawGroup) { g.news = make([]int64, 1<<20) })))
 		w.falls(t, "a million groups", w.grouped(t, func(d *rawDelta) {
 			for len(d.groups) < 1<<20 {
