@@ -4,6 +4,7 @@
 #   make demo       do the main job on real input, and say what was done
 #   make test       build, and pass every test
 #   make test-long  the slow suites too
+#   make test-386   what builds for 32 bits, and the attacks on it
 #   make test-vm    the tests that need other kernels, in virtual machines (Debian, as root)
 #   make bench      measure against the peers' real tools
 #   make bench-updates   the same for updates, over all pairs of versions of real applications
@@ -23,7 +24,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 export CGO_ENABLED = 0
 export GOFLAGS += -trimpath
 
-.PHONY: build demo test test-long test-vm bench bench-updates bench-backends test-faults test-faults-all fuzz lint deps install clean
+.PHONY: build demo test test-long test-386 test-vm bench bench-updates bench-backends test-faults test-faults-all fuzz lint deps install clean
 
 build:
 	$(GO) build -ldflags '-s -w -X main.version=$(VERSION)' -o bin/larch ./cmd/larch
@@ -37,6 +38,10 @@ test: build lint
 
 test-long: test
 	LARCH_TEST_LONG=1 $(GO) test -timeout 25m ./...
+
+# All packages whose readers of foreign bytes count and add sizes.
+test-386:
+	GOARCH=386 $(GO) test -timeout 25m ./digest ./tree ./release ./trust ./delta ./repo ./fetch ./store ./convert/... ./internal/sealed ./internal/attack/content
 
 test-vm:
 	$(GO) run ./internal/vm test ./internal/verity ./store ./deploy/overlay ./deploy/composefs ./deploy/deploytest

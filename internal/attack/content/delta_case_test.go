@@ -2,6 +2,7 @@ package content
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"testing"
@@ -91,6 +92,19 @@ func TestDeltas(t *testing.T) {
 	t.Run("G-05 a little that takes long", func(t *testing.T) {
 		w := newWorld(t)
 		w.falls(t, "one base a million times", w.grouped(t, group(func(g *rawGroup) { g.bases = make([]int64, 1<<20) })))
+		twice := w.grouped(t, nil)
+		made := w.p.contentsOf(twice.text)[0]
+		twice = w.grouped(t, group(func(g *rawGroup) {
+			g.bases = append(g.bases, g.bases...)
+			g.frame = patch(t, append(bytes.Clone(old), old...), made)
+		}))
+		w.falls(t, "one base twice, and a patch that is made for that", twice)
+		told := w.p.tell(t, twice, byDelta)
+		to := repo.Logged{Digest: told.release, Release: w.p.document(t, told.release)}
+		if err := w.p.repo.CheckDelta(t.Context(), to, w.p.first.Release); !errors.Is(err, repo.ErrDelta) {
+			t.Errorf("the publisher's check says %v", err)
+		}
+		w.p.sign(t, w.p.first.Signature)
 		w.falls(t, "one content a million times", w.grouped(t, group(func(g *rawGroup) { g.news = make([]int64, 1<<20) })))
 		w.falls(t, "a million groups", w.grouped(t, func(d *rawDelta) {
 			for len(d.groups) < 1<<20 {

@@ -221,7 +221,7 @@ func (m *machine) findings(t testing.TB) (list []string) {
 			_, err = m.store.Verify(found.Object, false)
 		}
 		if err != nil || found.Problem != "" {
-			list = append(list, fmt.Sprintf("%s %v", found.Name, err))
+			list = append(list, fmt.Sprintf("%s %s%v", found.Name, found.Problem, err))
 		}
 	}
 	err := m.store.VerifyDocuments(background(), func(name string, err error) { list = append(list, name+" "+err.Error()) })
