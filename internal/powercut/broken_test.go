@@ -59,9 +59,12 @@ func shutdown(at string) error {
 // is done, if that is so when the disk is whole again.
 func TestBrokenDisk(t *testing.T) {
 	f := testFixture(t)
-	moments := 3
-	if os.Getenv("LARCH_TEST_LONG") != "" {
+	moments := 1
+	switch {
+	case os.Getenv("LARCH_TEST_ALL") != "":
 		moments = 24
+	case os.Getenv("LARCH_TEST_LONG") != "":
+		moments = 4
 	}
 	eachStop(t, func(t *testing.T, s scenario) {
 		all := newTestTrials(t, f, filesystemNamed(t, "ext4"), s)
