@@ -5,12 +5,8 @@
 set -eu
 
 # bubblewrap: sandbox tests. strace: fault tests from outside. fuse3: mounts without
-<<<<<<< HEAD
-# root. erofs-utils: a second opinion on images. qemu, e2fsprogs, btrfs-progs, xfsprogs and xz: disks of other kinds, and
-=======
-# root. erofs-utils: a second opinion on images. qemu, e2fsprogs, btrfs-progs, xfsprogs and xz:
->>>>>>> 8c92a79 (internal/powercut: a disk that records, and a command that is asked before each change)
-# other kernels, in virtual machines. The rest: benchmarks.
+# root. erofs-utils: a second opinion on images. e2fsprogs, btrfs-progs, xfsprogs and xz:
+# disks of other kinds. qemu: other kernels, in virtual machines. The rest: benchmarks.
 packages="bubblewrap strace fuse3 erofs-utils qemu-system-x86 qemu-system-common e2fsprogs btrfs-progs xfsprogs xz-utils ostree casync bsdiff zstd curl tar attr"
 missing=
 for package in $packages; do
