@@ -59,10 +59,10 @@ func TestDeltas(t *testing.T) {
 		for what, bases := range map[string][]int64{"none of the tree": {99}, "2^31": {1 << 31}, "the largest": {1<<31 - 2}, "negative": {-1}, "twice the same": {1, 1}} {
 			w.falls(t, "base "+what, w.grouped(t, group(func(g *rawGroup) { g.bases = bases })))
 		}
-		for n := 0; n < 64; n++ {
-			w.either(t, fmt.Sprintf("patch byte %d", n), w.grouped(t, group(func(g *rawGroup) {
+		for n := range 24 {
+			w.either(t, fmt.Sprintf("patch byte %d/24", n), w.grouped(t, group(func(g *rawGroup) {
 				g.frame = bytes.Clone(g.frame)
-				g.frame[n*len(g.frame)/64] ^= 0xff
+				g.frame[n*len(g.frame)/24] ^= 0xff
 			})), nil, byDelta)
 		}
 		w.heal(t)
