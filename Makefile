@@ -7,6 +7,7 @@
 #   make test-vm    the tests that need other kernels, in virtual machines (Debian, as root)
 #   make bench      measure against the peers' real tools
 #   make bench-updates   the same for updates, over all pairs of versions of real applications
+#   make bench-load      many machines at once, from one small web server (Debian, as root)
 #   make bench-backends  the forms on disk, against each other and plain files (as root)
 #   make fuzz       fuzz every decoder for a while (FUZZTIME=30s each)
 #   make lint       gofmt, vet
@@ -21,7 +22,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 export CGO_ENABLED = 0
 export GOFLAGS += -trimpath
 
-.PHONY: build demo test test-long test-vm bench bench-updates bench-backends fuzz lint deps install clean
+.PHONY: build demo test test-long test-vm bench bench-updates bench-load bench-backends fuzz lint deps install clean
 
 build:
 	$(GO) build -ldflags '-s -w -X main.version=$(VERSION)' -o bin/larch ./cmd/larch
@@ -46,6 +47,10 @@ bench: build
 bench-updates: build
 	@sh scripts/deps.sh --if-possible
 	$(GO) run ./internal/roadtest -markdown docs/updates.md -summary README.md -svg docs/updates.svg
+
+bench-load: build
+	@sh scripts/deps.sh --if-possible nginx
+	$(GO) run ./internal/loadbench
 
 bench-backends: build
 	@sh scripts/deps.sh --if-possible
