@@ -8,6 +8,7 @@
 #   make test-vm    the tests that need other kernels, in virtual machines (Debian, as root)
 #   make bench      measure against the peers' real tools
 #   make bench-updates   the same for updates, over all pairs of versions of real applications
+#   make bench-load      many machines at once, from one small web server (Debian, as root)
 #   make bench-backends  the forms on disk, against each other and plain files (as root)
 #   make test-faults      a larger sample of commands stopped at any call, power cuts and full disks (minutes)
 #   make test-faults-all  every command stopped at every call, and thousands of power cuts (hours)
@@ -24,7 +25,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 export CGO_ENABLED = 0
 export GOFLAGS += -trimpath
 
-.PHONY: build demo test test-long test-386 test-vm bench bench-updates bench-backends test-faults test-faults-all fuzz lint deps install clean
+.PHONY: build demo test test-long test-386 test-vm bench bench-updates bench-load bench-backends test-faults test-faults-all fuzz lint deps install clean
 
 build:
 	$(GO) build -ldflags '-s -w -X main.version=$(VERSION)' -o bin/larch ./cmd/larch
@@ -53,6 +54,10 @@ bench: build
 bench-updates: build
 	@sh scripts/deps.sh --if-possible
 	$(GO) run ./internal/roadtest -markdown docs/updates.md -summary README.md -svg docs/updates.svg
+
+bench-load: build
+	@sh scripts/deps.sh --if-possible nginx
+	$(GO) run ./internal/loadbench
 
 bench-backends: build
 	@sh scripts/deps.sh --if-possible

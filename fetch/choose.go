@@ -153,6 +153,18 @@ func (c *chooser) weigh(k int, g int32) int64 {
 	return cost
 }
 
+// rest is what a group costs when its delta was asked for with all that is in it: the
+// group is on its way with the plan, and would travel in vain. How much of it did by
+// now depends on the network; an eighth is what fast ones have under way of deltas of
+// some MiB.
+func (c *chooser) rest(k int, g int32) int64 {
+	cost := c.weigh(k, g)
+	if c.road.opt.whole(c.hops[k-1].edge) {
+		cost -= cost / 8
+	}
+	return cost
+}
+
 // choose goes back from what is needed to what is here.
 func (c *chooser) choose() {
 	last := len(c.hops)
@@ -200,7 +212,7 @@ func (c *chooser) chooseHop(k int) {
 func (c *chooser) chooseGroup(k int, g int32, list []int32) {
 	h := c.hops[k-1]
 	must := slices.ContainsFunc(list, func(n int32) bool { return c.state[k].wanted[n]&basis != 0 })
-	if !c.feasible(k, g) || !must && c.weigh(k, g) > c.packCost(h, list) {
+	if !c.feasible(k, g) || !must && c.rest(k, g) > c.packCost(h, list) {
 		for _, n := range list {
 			c.byPacks(k, n)
 		}

@@ -55,11 +55,12 @@ func (o *RoadOptions) note(format string, args ...any) {
 	}
 }
 
-// stream tells whether a delta will be wanted from its plan on: of one from nothing
+// whole tells whether a delta will be wanted from its plan on: of one from nothing
 // perhaps little, on a machine that has something.
-func (o *RoadOptions) stream(e repo.Edge) bool {
-	return !o.Peek && (!e.From.IsZero() || len(o.Starts) == 0)
-}
+func (o *RoadOptions) whole(e repo.Edge) bool { return !e.From.IsZero() || len(o.Starts) == 0 }
+
+// stream tells whether a delta is asked for from its plan on.
+func (o *RoadOptions) stream(e repo.Edge) bool { return !o.Peek && o.whole(e) }
 
 func (o *RoadOptions) start(d digest.Digest) (Start, bool) {
 	for _, s := range o.Starts {

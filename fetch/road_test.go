@@ -130,6 +130,7 @@ type traveller struct {
 	starts []fetch.Start
 	notes  []string
 	peek   bool
+	price  int64 // of a request
 }
 
 func (l *line) traveller() *traveller { return &traveller{machine: newMachine(l.t), line: l} }
@@ -143,7 +144,7 @@ func (v *traveller) plan(ctx context.Context, n int, t transport.Transport) (*fe
 		where.Previous = p[0].Release
 	}
 	note := func(text string) { v.notes = append(v.notes, text) }
-	road, err := fetch.FindRoad(ctx, t, v.store, where, fetch.RoadOptions{Starts: v.starts, Note: note, Peek: v.peek})
+	road, err := fetch.FindRoad(ctx, t, v.store, where, fetch.RoadOptions{Starts: v.starts, Note: note, Peek: v.peek, Price: v.price})
 	if err == nil && road != nil {
 		err = road.AddTree(ctx, v.store)
 	} else if err == nil {
@@ -485,6 +486,27 @@ func TestAnInterruptedStreamGoesOn(t *testing.T) {
 	second := v.travel(0, tr)
 	if second.Bytes > first*3/4 || stats.Bytes.Load() > first*3/4 {
 		t.Errorf("%d bytes of %d again (received %d)", second.Bytes, first, stats.Bytes.Load())
+	}
+}
+
+// A fresh machine asks for the whole stream at once: where packs would be a little
+// cheaper it is on its way already, and travels in vain.
+func TestTheStreamThatIsOnItsWayIsTaken(t *testing.T) {
+	f := files{}
+	for i := range 200 {
+		letters := []byte(noise(uint64(i), 10_000))
+		for n := range letters {
+			letters[n] = 'a' + letters[n]%26
+		}
+		f[fmt.Sprintf("d%02d/f", i)] = string(letters)
+	}
+	l := newLine(t, f)
+	v := l.traveller()
+	tr, stats := l.open()
+	v.price = 1 // a fast network
+	plan := v.travel(0, tr)
+	if got := stats.Requests.Load(); got != 2 { // the list of deltas, and the stream
+		t.Errorf("%d requests: %+v", got, plan)
 	}
 }
 
