@@ -96,6 +96,8 @@ func (m *machine) read(ctx context.Context, name string, limit int64) ([]byte, e
 
 func (m *machine) begin(ctx context.Context) error { return m.update(ctx) }
 
+func (m *machine) back(ctx context.Context) error { return m.update(ctx) }
+
 // update brings all of the newest release into the store.
 func (m *machine) update(ctx context.Context) error {
 	m.notes = nil

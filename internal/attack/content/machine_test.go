@@ -59,6 +59,11 @@ func (m *machine) begin(ctx context.Context) error {
 	return m.apply(ctx)(m.PlanInstall(ctx, []install.Wanted{{Ref: hello.String()}}, install.PlanOptions{}))
 }
 
+// back returns to the first release, which an update does not do.
+func (m *machine) back(ctx context.Context) error {
+	return m.apply(ctx)(m.PlanInstall(ctx, []install.Wanted{{Ref: hello.String(), Version: "1"}}, install.PlanOptions{}))
+}
+
 // update moves to the newest release.
 func (m *machine) update(ctx context.Context) error {
 	return m.apply(ctx)(m.PlanUpdate(ctx, nil, install.PlanOptions{}))

@@ -222,7 +222,7 @@ func (w *world) either(t *testing.T, what string, l *lie, want []error, some ...
 func (w *world) back(t *testing.T) {
 	t.Helper()
 	w.p.sign(t, w.p.first.Signature)
-	if err := w.m.update(t.Context()); err != nil {
+	if err := w.m.back(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	w.m.collect(t)

@@ -293,6 +293,10 @@ func (n *node) Link(ctx context.Context, target fusefs.InodeEmbedder, name strin
 	return n.LoopbackNode.Link(ctx, target, name, out)
 }
 
+func (n *node) Tmpfile(context.Context, uint32, uint32, *fuse.EntryOut) (*fusefs.Inode, fusefs.FileHandle, uint32, syscall.Errno) {
+	return nil, nil, 0, syscall.ENOSYS
+}
+
 func (n *node) Getxattr(context.Context, string, []byte) (uint32, syscall.Errno) {
 	return 0, syscall.ENOTSUP
 }
