@@ -195,7 +195,9 @@ func TestGoesOnWhereItWas(t *testing.T) {
 		}
 	}
 	m.expectAll(p)
-	if fetched := stats.Bytes.Load(); fetched > 8*first.Bytes {
+	// From the start each time, it would be more than twelve times all of it; which of
+	// the contents that are under way at once become whole depends on the scheduler.
+	if fetched := stats.Bytes.Load(); fetched > 11*first.Bytes {
 		t.Errorf("%d bytes fetched of %d", fetched, first.Bytes)
 	}
 	if need, _ := m.plan(p); need.Reused == 0 || total == 0 {
