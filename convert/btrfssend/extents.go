@@ -47,9 +47,6 @@ func (e extent) clip(from, to int64) extent {
 	return extent{start, end - start, e.source + start - e.at}
 }
 
-// cut makes a hole.
-func (x extents) cut(from, to int64) extents { return x.replace(from, to, nil) }
-
 // replace puts pieces, all of them between two offsets, where others were.
 func (x extents) replace(from, to int64, pieces extents) extents {
 	first := x.from(from)
