@@ -36,7 +36,7 @@ func ostree(o options, trees *trees, s *server) ([]*result, error) {
 		if what == "" {
 			continue
 		}
-		dir, err := trees.make(version)
+		dir, err := trees.have(version)
 		if err != nil {
 			return nil, err
 		}

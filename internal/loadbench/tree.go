@@ -26,9 +26,12 @@ func newTrees(dir string, files int, size int64) *trees {
 	return &trees{dir, files, size / int64(files)}
 }
 
-// make makes the folder of a version, from 1.
-func (t *trees) make(version int) (string, error) {
+// have gives the folder of a version, from 1, and makes it if it is not there.
+func (t *trees) have(version int) (string, error) {
 	dir := filepath.Join(t.dir, fmt.Sprint(version))
+	if _, err := os.Stat(dir); err == nil {
+		return dir, nil
+	}
 	for n := range t.files {
 		path := filepath.Join(dir, t.name(n))
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {

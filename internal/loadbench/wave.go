@@ -1,6 +1,7 @@
 package main
 
 import (
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -27,6 +28,7 @@ func wave(what string, clients int, s *server, client func(n int) (measure.Usage
 		return nil, err
 	}
 	r := &result{what: what, clients: clients}
+	debug.FreeOSMemory() // see measure.Run
 	var mu sync.Mutex
 	var all sync.WaitGroup
 	begin := make(chan struct{})

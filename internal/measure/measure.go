@@ -45,6 +45,9 @@ func Run(env []string, name string, args ...string) (Usage, string, error) {
 	cmd.Env = append(os.Environ(), env...)
 	var out, complaint bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &complaint
+	// The kernel counts the most that a parent ever had as the child's, too; from here on,
+	// that is what it has now (proc_pid_clear_refs(5)).
+	os.WriteFile("/proc/self/clear_refs", []byte("5"), 0)
 	start := time.Now()
 	err := cmd.Run()
 	wall := time.Since(start)
