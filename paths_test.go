@@ -28,7 +28,7 @@ var harmless = map[string]string{
 		FsverityEnableArg Getrlimit Getrusage IoctlFileClone IoctlIfreq IoctlLoopConfigure IoctlRetInt IoctlSetInt Kill Listen LoopConfig
 		LoopInfo64 Major MemfdCreate Minor Mmap MountAttr MountSetattr Munmap NewIfreq OpenHow ParseSocketControlMessage
 		ParseUnixRights PathMax Prctl Read ReadDirent Reboot Recvmsg Rlimit Rusage SockaddrUnix Socket Socketpair Stat_t
-		Statfs_t Sync Syncfs Timespec Umask Wait4 WaitStatus Write`,
+		Statfs_t Statx_t Sync Syncfs Timespec Umask Wait4 WaitStatus Write`,
 }
 
 // constant are names of unix and syscall that stand for numbers.
@@ -90,7 +90,8 @@ var byName = []struct{ where, calls, why string }{
 	{"sandbox process.run", "os.ReadFile", "/proc/sys and the like: why there are no namespaces"},
 	{"sandbox", "os.Lstat os.ReadDir os.Stat filepath.EvalSymlinks unix.Stat", "what there is at the root, in /usr and /run, and where the home folder is"},
 
-	// By handle, with an empty name.
+	// By handle, with a name in that folder or an empty one.
+	{"internal/beneath Dir.Device", "unix.Statx", "below the folder, as Fstatat"},
 	{"deploy placeSymlink", "unix.Fchownat", "AT_EMPTY_PATH"},
 	{"internal/inode SetTime", "unix.UtimesNanoAt", "AT_EMPTY_PATH"},
 	{"internal/verity ioctl", "unix.Syscall", "ioctl"},

@@ -81,7 +81,6 @@ func (s *supervisor) run(ctx context.Context, ready *os.File) error {
 	defer s.device.Close()
 	fmt.Fprintln(ready, readyWord)
 	ready.Close()
-	go readAhead(s.root) // it waits for a child
 	stop := context.AfterFunc(ctx, func() { detach(context.WithoutCancel(ctx), s.root) })
 	defer stop()
 	return s.watch(c)
@@ -101,19 +100,25 @@ func (s *supervisor) begin(ctx context.Context) (_ *child, err error) {
 	if s.init, err = greet(int(s.device.Fd())); err != nil {
 		return nil, fmt.Errorf("greeting the kernel: %w", err)
 	}
+	readAhead(s.root)
 	return s.start(childFirst)
 }
 
 // readAhead has the kernel ask for as much at a time as a request can hold: it takes
-// 128 KiB otherwise. That needs root, and is not necessary.
+// 128 KiB otherwise. That needs root, and is not necessary. It asks the mount nothing: a
+// supervisor that waits for an answer and is killed, and the child with it, keeps the
+// connection open for ever.
 func readAhead(root *beneath.Dir) {
-	st, err := root.Lstat(mountPoint)
+	major, minor, err := root.Device(mountPoint)
 	if err != nil || os.Geteuid() != 0 {
 		return
 	}
-	name := fmt.Sprintf("/sys/class/bdi/%d:%d/read_ahead_kb", unix.Major(st.Dev), unix.Minor(st.Dev))
+	name := fmt.Sprintf(readAheadName, major, minor)
 	_ = os.WriteFile(name, []byte(strconv.Itoa(maxRead>>10)), 0)
 }
+
+// readAheadName is where a device's is, in KiB.
+const readAheadName = "/sys/class/bdi/%d:%d/read_ahead_kb"
 
 // How a child comes to its connection.
 const (

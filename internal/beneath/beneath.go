@@ -189,6 +189,16 @@ func (d *Dir) Lstat(name string) (unix.Stat_t, error) {
 	return st, err
 }
 
+// Device gives the number of the file system that a name is on, major and minor. Who
+// serves that file system is asked nothing.
+func (d *Dir) Device(name string) (major, minor uint32, err error) {
+	var st unix.Statx_t
+	err = d.at("statx", name, func(fd int, base string) error {
+		return unix.Statx(fd, base, unix.AT_SYMLINK_NOFOLLOW|unix.AT_STATX_DONT_SYNC, 0, &st)
+	})
+	return st.Dev_major, st.Dev_minor, err
+}
+
 // Exists tells whether anything has this name.
 func (d *Dir) Exists(name string) (bool, error) {
 	_, err := d.Lstat(name)
