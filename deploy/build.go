@@ -2,9 +2,12 @@ package deploy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"sync"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/larch-project/larch/internal/beneath"
 	"github.com/larch-project/larch/tree"
@@ -109,16 +112,16 @@ func (b *builder) add(ctx context.Context, e *tree.Entry) error {
 }
 
 // addLink gives a file one more name. Unless the maker makes it, the first name has
-// to be there.
+// to be there. A file that has as many names as the file system allows is copied.
 func (b *builder) addLink(ctx context.Context, top *directory, e *tree.Entry) error {
 	first := b.linked[tree.Path(e.Target)]
 	if first == nil {
 		return fmt.Errorf("links to %s, which is not before it", tree.Path(e.Target).Quoted())
 	}
+	again := *first
+	again.Path = e.Path
 	if b.maker.Again(first) {
-		file := *first
-		file.Path = e.Path
-		return b.queue(ctx, top, &file)
+		return b.queue(ctx, top, &again)
 	}
 	for _, f := range b.open {
 		if err := b.send(ctx, f); err != nil {
@@ -129,7 +132,12 @@ func (b *builder) addLink(ctx context.Context, top *directory, e *tree.Entry) er
 	if ctx.Err() != nil { // a worker may have ended before it made the file
 		return context.Cause(ctx)
 	}
-	return top.Link(b.root.Dir, string(first.Path[1:]), e.Path.Base())
+	err := top.Link(b.root.Dir, string(first.Path[1:]), e.Path.Base())
+	if errors.Is(err, unix.EMLINK) {
+		b.linked[tree.Path(e.Target)] = &again // later names are this one's
+		return b.queue(ctx, top, &again)
+	}
+	return err
 }
 
 // queue collects entries of a folder.

@@ -129,14 +129,15 @@ func (u *updater) link(ctx context.Context, after iter.Seq2[*tree.Entry, error])
 		if e.Kind != tree.Hardlink || !u.again[e.Path] && !u.again[tree.Path(e.Target)] {
 			continue
 		}
-		if err := u.linkOne(e, firsts[tree.Path(e.Target)]); err != nil {
+		if err := u.linkOne(e, firsts); err != nil {
 			return fmt.Errorf("%s: %w", e.Path.Quoted(), err)
 		}
 	}
 	return u.leave(0)
 }
 
-func (u *updater) linkOne(e, first *tree.Entry) error {
+func (u *updater) linkOne(e *tree.Entry, firsts map[tree.Path]*tree.Entry) error {
+	first := firsts[tree.Path(e.Target)]
 	if first == nil {
 		return fmt.Errorf("links to %s, which is not before it", tree.Path(e.Target).Quoted())
 	}
@@ -154,7 +155,14 @@ func (u *updater) linkOne(e, first *tree.Entry) error {
 	if u.maker.Again(first) {
 		return u.maker.File(b.Dir, first, name)
 	}
-	return b.Link(u.root, string(first.Path[1:]), name)
+	err = b.Link(u.root, string(first.Path[1:]), name)
+	if errors.Is(err, unix.EMLINK) { // as in Build
+		again := *first
+		again.Path = e.Path
+		firsts[tree.Path(e.Target)] = &again
+		return u.maker.File(b.Dir, &again, name)
+	}
+	return err
 }
 
 // enter goes to a directory, by way of the one that it has in common with where it was.

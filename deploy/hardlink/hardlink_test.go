@@ -204,4 +204,25 @@ func TestMoreLinksThanTheFileSystemAllows(t *testing.T) {
 	m.isRight(t)
 }
 
+// The same of a file whose content is in the tree.
+func TestMoreNamesOfASmallFile(t *testing.T) {
+	if os.Getenv("LARCH_TEST_LONG") == "" {
+		t.Skip("takes long: set LARCH_TEST_LONG")
+	}
+	m := newMachine(t, some)
+	small := []byte("small")
+	first := &tree.Entry{Path: "/00000", Kind: tree.Regular, Mode: 0o644, Nlink: 70_000, Size: int64(len(small)), Digest: digest.Of(small), Inline: small}
+	entries := []*tree.Entry{{Path: "/", Kind: tree.Directory, Mode: 0o755, Nlink: 1}, first}
+	for i := range 69_999 {
+		again := *first
+		again.Path, again.Kind, again.Target = tree.Path(fmt.Sprintf("/%05d", i+1)), tree.Hardlink, "/00000"
+		entries = append(entries, &again)
+	}
+	m.spec.Tree = entriesOf(entries)
+	if err := m.make(t); err != nil {
+		t.Fatal(err)
+	}
+	m.isRight(t)
+}
+
 func TestMain(m *testing.M) { deploytest.Main(m, nil) }
