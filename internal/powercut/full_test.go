@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/larch-project/larch/internal/powercut/disk"
@@ -52,17 +53,32 @@ func filesystemNamed(t *testing.T, name string) filesystem {
 	return fs
 }
 
-// TestFullDisk leaves a command everything from nothing to more than it needs, in steps
-// of a block with LARCH_TEST_LONG. No level may end in exit 0 with a wrong result, nor in
-// a state that is not old or new, and both ends of the scale must be reached.
+// levels are the bytes to leave free: from none to twice what is needed, in this many
+// steps, and every block of edge bytes on both sides of what is needed.
+func levels(need, steps, edge int64) (all []int64) {
+	most := max(512<<10, need*2)
+	for n := range steps + 1 {
+		all = append(all, most*n/steps/disk.Block*disk.Block)
+	}
+	for at := max(0, need-edge); edge > 0 && at <= need+edge; at += disk.Block {
+		all = append(all, at)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// TestFullDisk leaves a command everything from nothing to more than it needs; around
+// what it needs in steps of 4 KiB with LARCH_TEST_LONG, and with LARCH_TEST_ALL on three
+// file systems and far around. No level may end in exit 0 with a wrong result, nor in a
+// state that is not old or new, and both ends of the scale must be reached.
 func TestFullDisk(t *testing.T) {
 	f := testFixture(t)
-	kinds, step := []string{"ext4"}, int64(24)
-	if os.Getenv("LARCH_TEST_LONG") != "" {
-		kinds, step = []string{"ext4", "btrfs"}, 4
-	}
-	if os.Getenv("LARCH_TEST_ALL") != "" {
-		step = 1
+	kinds, steps, edge := []string{"ext4"}, int64(6), int64(0)
+	switch {
+	case os.Getenv("LARCH_TEST_ALL") != "":
+		kinds, steps, edge = []string{"ext4", "xfs", "btrfs"}, 64, 256<<10
+	case os.Getenv("LARCH_TEST_LONG") != "":
+		kinds, steps, edge = []string{"ext4", "btrfs"}, 8, 16<<10
 	}
 	for _, kind := range kinds {
 		t.Run(kind, func(t *testing.T) {
@@ -70,8 +86,7 @@ func TestFullDisk(t *testing.T) {
 				fs := filesystemNamed(t, kind)
 				all := newTestTrials(t, f, fs, s)
 				codes := map[int]int{}
-				most := max(512<<10, all.need*2)
-				for leave := int64(0); leave <= most; leave += step * disk.Block * max(1, most>>19) {
+				for _, leave := range levels(all.need, steps, edge) {
 					code, err := all.full(func() error { return all.fillBytes(leave) })
 					if err != nil {
 						t.Errorf("%d KiB left, %d KiB needed: %v", leave>>10, all.need>>10, err)
