@@ -17,11 +17,20 @@ import (
 var families = []struct {
 	letter      string
 	first, last int
-}{{"I", 11, 23}, {"J", 1, 14}, {"K", 1, 24}}
+}{{"I", 1, 23}, {"J", 1, 14}, {"K", 1, 24}}
 
 // elsewhere names tests of other packages that cover a number, wholly or beside the
 // ones here, and says what is attacked.
 var elsewhere = []struct{ number, what, tests string }{
+	{"I-01", "kill -9 before every call that changes something, of every command", "internal/faults.TestFaults internal/faults.TestEveryCommandOnBtrfs"},
+	{"I-02", "power cuts of every command, on three file systems", "internal/powercut.TestPowerCut"},
+	{"I-03", "killed between the deployment and the switch to it: the plain command again gets there", "install.TestFaultAtEveryChange internal/faults.TestFaults"},
+	{"I-04", "contents before what names them, and the head last", "store.TestOrder repo.TestInterruptedPublishLeavesOnlyWhatPruneRemoves internal/powercut.TestPowerCut"},
+	{"I-05", "a damaged object under its final name", "store.TestWrongObjectIsReplaced"},
+	{"I-06", "what an earlier boot left half written", "store.TestUnclean internal/powercut.TestPowerCut"},
+	{"I-07", "what a full disk cut short is never used again", "store.TestFullDisk internal/powercut.TestFullDisk"},
+	{"I-08", "every level of a full disk, inodes, quotas", "internal/powercut.TestFullDisk internal/powercut.TestNoInodes internal/faults.TestFaults"},
+	{"I-10", "EIO of each call, once and from there on", "internal/faults.TestFaults store.TestFaults internal/powercut.TestBrokenDisk"},
 	{"I-13", "a file system without links, before anything is fetched", "install.TestFileSystemWithoutLinks"},
 	{"I-15", "transactions and readers at the same time", "install.TestManyAtOnce install.TestASecondProcessWaits"},
 	{"I-16", "a wait that is given up", "install.TestASecondProcessWaits"},

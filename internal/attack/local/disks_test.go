@@ -148,6 +148,23 @@ func TestDisks(t *testing.T) {
 		w.lives(name, "1")
 		w.clean()
 	})
+	for kind, backend := range map[string]string{"ext4": "hardlink", "btrfs": "btrfs"} {
+		attack(t, "I-09 one content under 10,000 names on "+kind, "what is counted for each name fills a disk that has room for all of it", func(t *testing.T) {
+			w := newWorld(t, 0)
+			files := content{}
+			for n := range 10_000 {
+				files[fmt.Sprintf("files/share/%02d/%04d", n%100, n)] = strings.Repeat("the same ", 1000)
+			}
+			name := w.kit.app(t, "Same", "", "1", files)
+			at := disk(t, kind)
+			fill(t, at, 48<<20)
+			w.moveTo(at)
+			w.trust().ok("install", name, "--yes", "--backend", backend)
+			w.lives(name, "1")
+			w.ok("verify")
+			w.clean()
+		})
+	}
 	attack(t, "I-12 another file system inside", "a folder of the store on another disk, between which there are no links", func(t *testing.T) {
 		w := newWorld(t, 0)
 		name := w.twoVersions()
@@ -240,6 +257,26 @@ func TestDisks(t *testing.T) {
 		w.lives(name, "2")
 		w.clean()
 	})
+}
+
+// fill leaves that many bytes of a file system.
+func fill(t *testing.T, at string, leave uint64) {
+	t.Helper()
+	var st unix.Statfs_t
+	f, err := os.Create(filepath.Join(at, "filler"))
+	if err == nil {
+		defer f.Close()
+		err = unix.Fstatfs(int(f.Fd()), &st)
+	}
+	if err == nil {
+		err = unix.Fallocate(int(f.Fd()), 0, 0, int64(st.Bavail*uint64(st.Bsize)-leave))
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // poor mounts a file system that has no unnamed files and no attributes, and
