@@ -85,6 +85,9 @@ type Spec struct {
 	Tree     func() iter.Seq2[*tree.Entry, error] // may be called more than once
 	Info     tree.Info                            // of the tree
 	Previous string                               // a deployment of this backend that has much in common with it; "" if none
+	// Present tells that whoever holds the installation's lock has looked for all contents
+	// already, and they are there.
+	Present bool
 }
 
 // Guarantee says when damage to the content of a deployment is noticed.

@@ -88,6 +88,17 @@ func placeSymlink(dir *beneath.Dir, e *tree.Entry, name string) error {
 // Dress gives an open file or directory its owner, attributes, mode and time, in
 // the one order in which none of them undoes another.
 func Dress(f *os.File, e *tree.Entry, mode uint32) error {
+	if err := Mark(f, e); err != nil {
+		return err
+	}
+	if err := unix.Fchmod(int(f.Fd()), mode); err != nil {
+		return &fs.PathError{Op: "chmod", Path: f.Name(), Err: err}
+	}
+	return inode.SetTime(f, e.Mtime.Sec, e.Mtime.Nsec)
+}
+
+// Mark is Dress for owner and attributes alone.
+func Mark(f *os.File, e *tree.Entry) error {
 	if e.UID != 0 || e.GID != 0 {
 		if err := f.Chown(int(e.UID), int(e.GID)); err != nil {
 			return err
@@ -98,8 +109,5 @@ func Dress(f *os.File, e *tree.Entry, mode uint32) error {
 			return &fs.PathError{Op: "setxattr " + x.Name, Path: f.Name(), Err: err}
 		}
 	}
-	if err := unix.Fchmod(int(f.Fd()), mode); err != nil {
-		return &fs.PathError{Op: "chmod", Path: f.Name(), Err: err}
-	}
-	return inode.SetTime(f, e.Mtime.Sec, e.Mtime.Nsec)
+	return nil
 }

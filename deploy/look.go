@@ -17,6 +17,7 @@ import (
 // concurrently. Close it after use.
 type Look struct {
 	Site       Site
+	Present    bool // as in Spec: only what the kernel answers for is looked at
 	unmeasured atomic.Bool
 
 	mu      sync.Mutex
@@ -50,8 +51,8 @@ func (l *Look) folder(name string) (*beneath.Dir, error) {
 // At gives the name of an entry's content, which is there and has its size.
 func (l *Look) At(e *tree.Entry) (string, error) {
 	name, err := l.Site.Content.Locate(e)
-	if err != nil {
-		return "", err
+	if err != nil || l.Present && l.unmeasured.Load() {
+		return name, err
 	}
 	dir, err := l.folder(path.Dir(name))
 	if err != nil {

@@ -11,7 +11,6 @@ import (
 	"github.com/larch-project/larch/deploy"
 	"github.com/larch-project/larch/deploy/fuse"
 	"github.com/larch-project/larch/internal/pool"
-	"github.com/larch-project/larch/release"
 	"github.com/larch-project/larch/store"
 	"github.com/larch-project/larch/tree"
 )
@@ -73,7 +72,7 @@ func (p *Plan) apply(ctx context.Context, progress func(int64)) ([]Warning, erro
 			return nil, err
 		}
 	}
-	x := &exporter{inst: p.inst, base: p.base}
+	x := &exporter{inst: p.inst, base: p.base, trees: &p.trees}
 	g := Generation{
 		Number: p.base.Number + 1, Parent: p.base.Number, Verb: p.Verb, Created: p.inst.seconds(),
 		Changes: changes(p.base, p.after), Installed: p.after.Installed,
@@ -125,7 +124,11 @@ func (p *Plan) deploy(ctx context.Context, s *Step) error {
 	if s.Before != nil && s.Before.Backend == s.After.Backend {
 		previous = s.Before.Release.String()
 	}
-	err := p.inst.deploy(ctx, *s.After, s.Release, previous)
+	info := s.Release.Tree.Info()
+	err := p.inst.deploy(ctx, *s.After, deploy.Spec{
+		Info: info, Previous: previous, Present: !p.opt.OnDemand, // surveyed under the lock, and the rest fetched
+		Tree: func() iter.Seq2[*tree.Entry, error] { return p.trees.of(p.inst.store, info) },
+	})
 	if err == nil && p.opt.OnDemand {
 		err = fuse.Record(p.inst.root, s.After.Release.String())
 	}
@@ -136,16 +139,13 @@ func (p *Plan) deploy(ctx context.Context, s *Step) error {
 }
 
 // deploy makes a deployment, or makes sure that the one that is there is right.
-func (i *Installation) deploy(ctx context.Context, in Installed, rel *release.Release, previous string) error {
+func (i *Installation) deploy(ctx context.Context, in Installed, spec deploy.Spec) error {
 	b, err := i.backend(in.Backend)
 	if err != nil {
 		return err
 	}
-	info := rel.Tree.Info()
-	return b.Make(ctx, i.site(), deploy.Spec{
-		Name: in.Release.String(), Info: info, Previous: previous,
-		Tree: func() iter.Seq2[*tree.Entry, error] { return i.store.Tree(info.Digest, info.Size) },
-	})
+	spec.Name = in.Release.String()
+	return b.Make(ctx, i.site(), spec)
 }
 
 // counter adds up the bytes of all goroutines, for one listener.

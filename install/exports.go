@@ -44,7 +44,8 @@ type Warning struct {
 type exporter struct {
 	inst     *Installation
 	base     *Generation
-	anew     bool // take nothing over
+	anew     bool   // take nothing over
+	trees    *trees // may be nil
 	changes  []Change
 	warnings []Warning
 }
@@ -176,7 +177,7 @@ func (x *exporter) fresh(in Installed) ([]candidate, error) {
 			return shim(x.inst.root.Path(), in.Ref), nil
 		}))
 	}
-	for e, err := range x.inst.store.Tree(rel.Tree.Digest, rel.Tree.Size) {
+	for e, err := range x.trees.of(x.inst.store, rel.Tree.Info()) {
 		if err != nil {
 			return nil, err
 		}

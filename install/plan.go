@@ -91,6 +91,7 @@ type Plan struct {
 	notes   sync.Mutex
 	held    *os.File // the lock; nil in a dry run
 	scratch *scratchStore
+	trees   trees
 	spent   time.Duration // of planning
 	applied bool
 }

@@ -121,6 +121,9 @@ func (p *Plan) locateStep(ctx context.Context, s *Step, have fetch.Have) error {
 	if p.opt.OnDemand { // what is pretended to be here is not reused
 		c.need.Reused = 0
 	}
+	if c.need.Objects > 0 {
+		p.trees.forget()
+	}
 	s.Bytes, s.Disk = c.plan.Bytes, c.need.Disk
 	s.Route = Route{Hops: c.plan.Hops, Packs: c.plan.Packs, Reused: c.need.Reused}
 	if p.opt.Explain {
@@ -134,7 +137,7 @@ func (p *Plan) locateStep(ctx context.Context, s *Step, have fetch.Have) error {
 // fetched whole.
 func (p *Plan) tree(ctx context.Context, c *contents) (_ iter.Seq2[*tree.Entry, error], err error) {
 	info, to := c.release.Tree.Info(), p.inst.store
-	if !to.HasTree(info.Digest, info.Size) {
+	if !p.trees.has(to, info) {
 		if p.opt.DryRun {
 			if to, err = p.aside(); err != nil {
 				return nil, err
@@ -152,7 +155,7 @@ func (p *Plan) tree(ctx context.Context, c *contents) (_ iter.Seq2[*tree.Entry, 
 			return nil, err
 		}
 	}
-	return to.Tree(info.Digest, info.Size), nil
+	return p.trees.of(to, info), nil
 }
 
 // findRoad looks for deltas, from any release that is here.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"path"
 
 	"golang.org/x/sys/unix"
@@ -15,6 +16,7 @@ import (
 	"github.com/larch-project/larch/release"
 	"github.com/larch-project/larch/store"
 	"github.com/larch-project/larch/transport"
+	"github.com/larch-project/larch/tree"
 )
 
 // floorName is where package trust keeps its memory, and maxFloor what we copy.
@@ -190,7 +192,10 @@ func (i *Installation) repairRelease(ctx context.Context, all *sources, in Insta
 		err = i.repairContents(ctx, all, in, rel)
 	}
 	if err == nil {
-		err = i.deploy(ctx, in, rel, "")
+		info := rel.Tree.Info()
+		err = i.deploy(ctx, in, deploy.Spec{
+			Info: info, Tree: func() iter.Seq2[*tree.Entry, error] { return i.store.Tree(info.Digest, info.Size) },
+		})
 	}
 	if err != nil {
 		return fmt.Errorf("%s %s: %w", in.Ref, in.Version, err)

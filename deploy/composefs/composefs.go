@@ -61,7 +61,7 @@ func fill(ctx context.Context, site deploy.Site, spec deploy.Spec, aside *beneat
 		return err
 	}
 	defer links.Close()
-	w := &maker{look: &deploy.Look{Site: site}, links: links}
+	w := &maker{look: &deploy.Look{Site: site, Present: spec.Present}, links: links}
 	defer w.look.Close()
 	made, err := w.image(ctx, spec.Tree(), aside)
 	if err != nil {

@@ -63,7 +63,7 @@ func fillTree(ctx context.Context, site deploy.Site, spec deploy.Spec, aside *be
 		return false, err
 	}
 	defer made.Close()
-	m := &maker{look: &deploy.Look{Site: site}, root: made, made: map[string]string{}}
+	m := &maker{look: &deploy.Look{Site: site, Present: spec.Present}, root: made, made: map[string]string{}}
 	defer m.look.Close()
 	if spec.Previous != "" {
 		previous, err := site.Root.OpenDir(named(spec.Previous).Folder() + "/" + treeName)

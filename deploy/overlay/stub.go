@@ -6,15 +6,18 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"os"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/larch-project/larch/deploy"
 	"github.com/larch-project/larch/digest"
 	"github.com/larch-project/larch/internal/beneath"
+	"github.com/larch-project/larch/internal/inode"
 	"github.com/larch-project/larch/tree"
 )
 
@@ -101,6 +104,7 @@ type maker struct {
 	look     *deploy.Look
 	root     *beneath.Dir // of the tree of stubs
 	previous *beneath.Dir // another such tree; nil if there is none
+	owner    atomic.Bool  // attributes can be set of files alone that their owner may write
 
 	mu   sync.Mutex
 	made map[string]string // key to a path below root
@@ -186,7 +190,12 @@ func key(e *tree.Entry) string {
 
 // create makes a file of its own: a stub, or one whose content is in the tree.
 func (m *maker) create(dir *beneath.Dir, e *tree.Entry, name string) error {
-	f, err := dir.Create(name, 0o600)
+	mode := e.Mode &^ 0o222
+	made := mode
+	if m.owner.Load() || mode&^0o777 != 0 || e.UID != 0 || e.GID != 0 { // a change of owner may take bits away
+		made = 0o600
+	}
+	f, err := dir.Create(name, made)
 	if err != nil {
 		return err
 	}
@@ -198,12 +207,32 @@ func (m *maker) create(dir *beneath.Dir, e *tree.Entry, name string) error {
 		}
 	}
 	if err == nil {
-		err = deploy.Dress(f, e, e.Mode&^0o222)
+		err = m.dress(f, e, mode, made)
 	}
 	if errors.Is(err, unix.EOPNOTSUPP) {
 		err = fmt.Errorf("%w: the file system has no user attributes: put the installation on another one, or use another backend", err)
 	}
 	return errors.Join(err, f.Close())
+}
+
+// dress gives a file of the mode made all that it lacks. Who may change only what he can
+// write finds that out once, and begins with another mode from then on.
+func (m *maker) dress(f *os.File, e *tree.Entry, mode, made uint32) error {
+	if made != mode {
+		return deploy.Dress(f, e, mode)
+	}
+	err := deploy.Mark(f, e)
+	if errors.Is(err, unix.EACCES) {
+		m.owner.Store(true)
+		if err = f.Chmod(0o600); err == nil {
+			err = deploy.Dress(f, e, mode)
+		}
+		return err
+	}
+	if err == nil {
+		err = inode.SetTime(f, e.Mtime.Sec, e.Mtime.Nsec)
+	}
+	return err
 }
 
 // sampled passes a tree on and finds its sample.

@@ -123,13 +123,23 @@ func (d *Dir) openOrMake(name string, flags int, perm uint32) (int, error) {
 			continue
 		}
 		if err == nil {
-			if err = unix.Fchmod(fd, perm); err != nil {
+			if err = settle(fd, perm); err != nil {
 				unix.Close(fd)
 			}
 		}
 		return fd, err
 	}
 	return d.open(name, flags, perm)
+}
+
+// settle gives a new file its mode, unless neither the umask nor the directory's default
+// ACL has taken anything of it: looking costs less than a change of the inode.
+func settle(fd int, perm uint32) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err == nil && st.Mode&0o7777 == perm {
+		return nil
+	}
+	return unix.Fchmod(fd, perm)
 }
 
 // Create makes a new file for writing; one of that name must not exist.
