@@ -98,7 +98,7 @@ func (e *experiment) make() error {
 	if e.clean, err = e.collected(w); err != nil {
 		return err
 	}
-	if problem := e.damage(w); problem != "" {
+	if problem := e.damaged(w); problem != "" {
 		return fmt.Errorf("damaged without a fault: %s", problem)
 	}
 	return nil
@@ -133,8 +133,13 @@ func (e *experiment) run(w *world, plan trace.Plan, log bool) (*trace.Result, er
 	}, plan)
 }
 
-// damage is what the oracle finds.
-func (e *experiment) damage(w *world) string {
+// damaged is what the oracle finds.
+func (e *experiment) damaged(w *world) string {
+	if e.damage != nil {
+		if err := e.damage(w); err != nil {
+			return err.Error()
+		}
+	}
 	if len(e.check) == 0 {
 		return ""
 	}
@@ -215,7 +220,7 @@ func (e *experiment) judge(w *world, v *verdict) {
 		}
 	}
 	if state == e.new || e.name != "init" {
-		v.damaged = e.damage(w)
+		v.damaged = e.damaged(w)
 	}
 	if e.again || state != e.new || e.old == e.new && v.exit != 0 {
 		e.converge(w, v)
@@ -230,7 +235,7 @@ func (e *experiment) judge(w *world, v *verdict) {
 		}
 		v.left = strings.Join(diff, "; ")
 	}
-	if problem := e.damage(w); problem != "" && v.damaged == "" {
+	if problem := e.damaged(w); problem != "" && v.damaged == "" {
 		v.damaged = "in the end: " + problem
 	}
 }
@@ -256,6 +261,11 @@ func (e *experiment) collected(w *world) (string, error) {
 	}
 	if err := w.mustAll(e.program, e.scenario.clean...); err != nil {
 		return "", err
+	}
+	if e.collect != nil {
+		if err := e.collect(w); err != nil {
+			return "", err
+		}
 	}
 	list, err := w.listing()
 	if e.ignore != nil {

@@ -183,6 +183,7 @@ func (w *world) path(name string) string { return filepath.Join(w.dir, name) }
 func (w *world) env() []string {
 	return []string{
 		"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "HOME=" + w.path("home"), "XDG_CONFIG_HOME=" + w.path("home/config"), "XDG_DATA_HOME=" + w.path("home/data"),
+		"XDG_CACHE_HOME=" + w.path("home/cache"), "FLATPAK_SYSTEM_DIR=" + w.path("system"), "FLATPAK_TRIGGERSDIR=" + w.path("triggers"), // there are none
 		"LARCH_ROOT=" + w.path("machine"), "LARCH_KEYS=" + w.path("keys"), "TMPDIR=" + w.path("tmp"),
 		"GOMAXPROCS=1", "GODEBUG=asyncpreemptoff=1",
 	}

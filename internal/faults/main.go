@@ -36,7 +36,7 @@ func main() {
 	flag.BoolVar(&o.every, "every", false, "each error at each call, not one after the other")
 	flag.IntVar(&o.workers, "workers", 2, "points at a time")
 	flag.Uint64Var(&o.seed, "seed", uint64(time.Now().UnixNano()), "what is chosen where not all is")
-	flag.StringVar(&o.modes, "modes", "changes,signals,closes,reads", "what is done: kills and errors at changes, or kills alone (kills), signals, errors of close and read")
+	flag.StringVar(&o.modes, "modes", "changes,signals,closes,reads", "what is done: kills and errors at changes, or one of them alone (kills, errors), signals, errors of close and read")
 	flag.IntVar(&o.flips, "flips", 10_000, "bits that are flipped in a store, and in a repository; 0 for none")
 	flag.BoolVar(&o.peers, "peers", false, "instead: what the same does to the programs of others")
 	flag.StringVar(&o.kind, "fs", inMemory, "file system: tmpfs, or btrfs for the backend of that name")
@@ -112,6 +112,8 @@ func (o *options) tallies(l *lab, scenarios []*scenario) (bad int) {
 	return bad + sum.bad()
 }
 
+func isKill(p trace.Plan) bool { return p.Action == trace.Kill }
+
 // tally runs the points of one scenario, in all modes that are asked for.
 func (l *lab) tally(s *scenario, o *options) (*tally, error) {
 	e, err := l.prepare(s)
@@ -127,13 +129,14 @@ func (l *lab) tally(s *scenario, o *options) (*tally, error) {
 			plans, n = e.plans(o.every), 3*n
 		case "kills":
 			plans, n = e.kills(), 3*n
+		case "errors":
+			plans, n = slices.DeleteFunc(e.plans(o.every), isKill), 3*n
 		case "signals":
 			plans = e.signals()
 		default:
 			if e, err = e.in(trace.Mode(mode)); err != nil {
 				return nil, err
 			}
-			isKill := func(p trace.Plan) bool { return p.Action == trace.Kill }
 			plans, n = slices.DeleteFunc(e.plans(o.every), isKill), (n+1)/2
 		}
 		if err := e.try(sample(plans, n, r), o.workers, t.add); err != nil {

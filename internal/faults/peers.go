@@ -6,13 +6,28 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log"
 	"os"
 	"os/exec"
 )
 
 // peers are commands of others that do what Larch's do, under the same faults: those of
-// OSTree, upon which Flatpak is built.
-func (l *lab) peers() ([]*scenario, error) {
+// OSTree, and of Flatpak, which is built upon it. Of a program that is not here it says so.
+func (l *lab) peers() (list []*scenario, err error) {
+	for _, of := range []func() ([]*scenario, error){l.ostreeScenarios, l.flatpakScenarios} {
+		more, err := of()
+		if errors.Is(err, exec.ErrNotFound) {
+			log.Print("left out: ", err)
+			continue
+		} else if err != nil {
+			return nil, err
+		}
+		list = append(list, more...)
+	}
+	return list, nil
+}
+
+func (l *lab) ostreeScenarios() ([]*scenario, error) {
 	ostree, err := exec.LookPath("ostree")
 	if err != nil {
 		return nil, err

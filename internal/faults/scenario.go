@@ -23,8 +23,12 @@ type scenario struct {
 	// names: documents that bear the signatures of an old key and of a new one.
 	mend []string
 	says string
+	// damage finds what is wrong where one command does not say it by its exit code.
+	damage func(*world) error
 	// clean is the command that collects what interruptions leave.
 	clean [][]string
+	// collect does so where it is more than commands of program.
+	collect func(*world) error
 	// state says what users see, as text to compare. It names a wrong one.
 	state func(*world) (string, error)
 	// goal is the state that the command given again has to come to, where it changes

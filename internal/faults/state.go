@@ -122,8 +122,10 @@ func installState(w *world) (string, error) {
 }
 
 // spoilObject changes a byte of the largest object, which links have, too.
-func spoilObject(w *world) error {
-	names, err := filepath.Glob(w.path("machine/objects/*/*"))
+func spoilObject(w *world) error { return spoilLargest(w.path("machine/objects/*/*")) }
+
+func spoilLargest(pattern string) error {
+	names, err := filepath.Glob(pattern)
 	if err != nil || len(names) == 0 {
 		return fmt.Errorf("no object to spoil: %w", err)
 	}
