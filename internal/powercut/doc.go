@@ -3,6 +3,7 @@
 //	go run ./internal/powercut                    a sample of every command on ext4, XFS and btrfs
 //	go run ./internal/powercut -all               all of it: the tables of docs/reliability.md
 //	go run ./internal/powercut -only ext4/update  one of them
+//	go run ./internal/powercut -peers             the same for OSTree
 //
 // A command, the real program, runs on a disk that records (internal/powercut/disk).
 // Before its system calls that change something, a file that has nothing to do with it is

@@ -72,7 +72,7 @@ func (j job) run(ctx context.Context, f *fixture, dir string) (result, error) {
 		return res, err
 	}
 	defer os.RemoveAll(dir)
-	w := &world{fixture: f, dir: filepath.Join(dir, "machine"), disk: filepath.Join(dir, "disk")}
+	w := &world{fixture: f, program: j.program, dir: filepath.Join(dir, "machine"), disk: filepath.Join(dir, "disk")}
 	for _, folder := range []string{w.dir, w.disk, filepath.Join(w.dir, "home")} {
 		if err := os.Mkdir(folder, 0o755); err != nil {
 			return res, err

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -27,6 +28,7 @@ type options struct {
 	seed     uint64
 	larch    string
 	parallel int
+	peers    bool
 }
 
 func main() {
@@ -41,6 +43,7 @@ func main() {
 	flag.Uint64Var(&o.seed, "seed", rand.Uint64(), "what is random follows from it")
 	flag.StringVar(&o.larch, "larch", "", "the program (default: built from here)")
 	flag.IntVar(&o.parallel, "parallel", 2, "cases at a time")
+	flag.BoolVar(&o.peers, "peers", false, "instead: the same for OSTree")
 	flag.Parse()
 	if err := isolate(); err != nil {
 		log.Fatal(err)
@@ -90,10 +93,15 @@ func scratch() (dir string, remove func(), err error) {
 
 // jobs are those that were asked for.
 func (o options) jobs() (all []job) {
+	list := scenarios
+	if o.peers {
+		list = peerScenarios
+	}
+	controls := []string{"install", "publish, first", "ostree commit", "ostree pull"}
 	for _, fs := range filesystems {
-		for _, s := range scenarios {
+		for _, s := range list {
 			all = append(all, job{scenario: s, fs: fs, images: o.images, seed: o.seed})
-			if s.name == "install" || s.name == "publish, first" {
+			if slices.Contains(controls, s.name) {
 				all = append(all, job{scenario: s, fs: fs, control: true, images: o.images, seed: o.seed})
 			}
 		}

@@ -52,7 +52,7 @@ var (
 	errDamage      = errors.New("damage")
 	errAgain       = errors.New("given again, the command does not get there")
 	errLeft        = errors.New("left behind")
-	errStart       = errors.New("larch does not start")
+	errStart       = errors.New("the tool does not start")
 )
 
 // replay builds the image that a cut leaves, and judges it.
@@ -72,6 +72,7 @@ func (r recorder) replay(w *world, s scenario, rec *recording, c cut, seed uint6
 		return fmt.Errorf("%w: %w", errUnmountable, err)
 	}
 	defer func() { verdict = errors.Join(verdict, disk.Unmount(w.disk)) }()
+	w.boots++
 	return rec.judge(w, s, rec.late(c), c.number%8 == 0)
 }
 

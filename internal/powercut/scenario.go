@@ -9,6 +9,7 @@ import (
 // scenario is a command, and the machine on which it is given.
 type scenario struct {
 	name    string
+	program string // larch if it is empty
 	judge   judge
 	before  []step
 	command func(w *world) []string

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"os"
 	"os/exec"
@@ -14,10 +15,12 @@ import (
 // empty for one that has none of its own.
 type world struct {
 	*fixture
-	dir  string // what is outside the disk, and survives
-	disk string
-	keys string // if not on the disk
-	code string // of the fingerprint, once known
+	program string // larch if it is empty
+	dir     string // what is outside the disk, and survives
+	disk    string
+	keys    string // if not on the disk
+	code    string // of the fingerprint, once known
+	boots   int    // how often it has started again after a power cut
 }
 
 // client is the installation, repo the repository, source what the client's remote is.
@@ -38,9 +41,9 @@ func (w *world) publishes(version int) error {
 	return os.Symlink(w.fixture.repo(version), w.source())
 }
 
-// command is larch with arguments, in this world.
+// command is the program with arguments, in this world.
 func (w *world) command(args ...string) *exec.Cmd {
-	cmd := exec.Command(w.larch, args...)
+	cmd := exec.Command(cmp.Or(w.program, w.larch), args...)
 	cmd.Dir = w.dir
 	if w.disk == "" {
 		cmd.Dir = "/"
@@ -52,11 +55,12 @@ func (w *world) command(args ...string) *exec.Cmd {
 		"XDG_DATA_HOME=" + filepath.Join(w.dir, "data"),
 		"LARCH_KEYS=" + w.keyFolder(),
 		"LARCH_ROOT=" + w.client(),
+		"OSTREE_BOOTID=" + fmt.Sprint(w.boots), // it continues what was interrupted only in the same one
 	}
 	return cmd
 }
 
-// run runs larch, and gives its standard output and exit code.
+// run runs the program, and gives its standard output and exit code.
 func (w *world) run(args ...string) (out string, code int, err error) {
 	cmd := w.command(args...)
 	var stdout, stderr bytes.Buffer
@@ -65,7 +69,7 @@ func (w *world) run(args ...string) (out string, code int, err error) {
 	err = cmd.Run()
 	hung.Stop()
 	if err != nil {
-		err = fmt.Errorf("larch %s: %w: %s", strings.Join(args, " "), err, lastLine(stderr.String()+stdout.String()))
+		err = fmt.Errorf("%s %s: %w: %s", filepath.Base(cmd.Path), strings.Join(args, " "), err, lastLine(stderr.String()+stdout.String()))
 	}
 	return stdout.String(), cmd.ProcessState.ExitCode(), err
 }
