@@ -66,9 +66,8 @@ var byName = []struct{ where, calls, why string }{
 
 	// Temporary files: made with O_EXCL under names that nobody can guess, in a
 	// folder of mode 0700 where they have to keep them.
-	{"convert/tarball spool", "os.CreateTemp os.Remove", "loses its name at once"},
-	{"convert/btrfssend newSpool", "os.CreateTemp os.Remove", "loses its name at once"},
-	{"fetch spool.spill", "os.CreateTemp os.Remove", "loses its name at once"},
+	{"internal/tempfile New", "os.OpenFile", "without a name"},
+	{"internal/tempfile named", "os.CreateTemp os.Remove", "loses its name at once"},
 	{"install Plan.aside", "os.MkdirTemp os.RemoveAll", "what a dry run reads"},
 	{"install scratchStore.Close", "os.RemoveAll", "what a dry run has read"},
 

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"io"
 	"os"
+
+	"github.com/larch-project/larch/internal/tempfile"
 )
 
 // spoolMemory is up to where a spool is kept in memory, in bytes.
@@ -33,10 +35,7 @@ func (s *spool) Write(p []byte) (int, error) {
 }
 
 func (s *spool) spill() (err error) {
-	if s.file, err = os.CreateTemp("", "larch-tree-"); err != nil {
-		return err
-	}
-	if err = os.Remove(s.file.Name()); err == nil {
+	if s.file, err = tempfile.New(); err == nil {
 		_, err = s.file.Write(s.data)
 	}
 	s.data = nil

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"github.com/larch-project/larch/internal/tempfile"
 )
 
 // spool keeps contents one behind the other in a file that vanishes when it is
@@ -16,12 +18,8 @@ type spool struct {
 }
 
 func newSpool() (*spool, error) {
-	file, err := os.CreateTemp("", "larch-*.btrfs-send")
+	file, err := tempfile.New()
 	if err != nil {
-		return nil, fmt.Errorf("keeping contents in a temporary file (TMPDIR says where): %w", err)
-	}
-	if err := os.Remove(file.Name()); err != nil {
-		file.Close()
 		return nil, err
 	}
 	return &spool{file: file, out: bufio.NewWriterSize(file, 256<<10)}, nil

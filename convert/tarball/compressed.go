@@ -10,6 +10,8 @@ import (
 	"os"
 
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/larch-project/larch/internal/tempfile"
 )
 
 // maxWindow is how far back a zstd stream may refer, in bytes, and so about how
@@ -70,12 +72,8 @@ func uncompressed(file *os.File) (*os.File, error) {
 
 // spool copies r to a file that vanishes when it is closed.
 func spool(r io.Reader, format string) (*os.File, error) {
-	temp, err := os.CreateTemp("", "larch-*.tar")
+	temp, err := tempfile.New()
 	if err != nil {
-		return nil, fmt.Errorf("uncompressing: %w", err)
-	}
-	if err := os.Remove(temp.Name()); err != nil {
-		temp.Close()
 		return nil, fmt.Errorf("uncompressing: %w", err)
 	}
 	out := &writer{to: temp}
