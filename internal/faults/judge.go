@@ -106,11 +106,12 @@ func (e *experiment) make() error {
 
 func (e *experiment) copy(name string) (*world, error) {
 	name += "-" + filepath.Base(e.start.dir)
+	w, err := e.lab.world(name), error(nil)
 	if e.fresh {
-		w := e.lab.world(name)
-		return w, errors.Join(w.remove(), e.fill(w))
+		err = errors.Join(w.remove(), e.fill(w))
+	} else {
+		w, err = e.start.copyTo(name)
 	}
-	w, err := e.start.copyTo(name)
 	if err != nil {
 		return nil, err
 	}

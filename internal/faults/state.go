@@ -121,6 +121,19 @@ func installState(w *world) (string, error) {
 	return b.String(), nil
 }
 
+// makeSeen makes the folder at which a release is mounted.
+func makeSeen(w *world) error { return os.Mkdir(w.path("seen"), 0o755) }
+
+// seenState is what is seen there.
+func seenState(w *world) (string, error) {
+	code, out, problems := w.call("/bin/sh", "-c", `cd "$1" && find . -type f | LC_ALL=C sort | xargs cat | cksum`, "sh", "{w}/seen")
+	if code != 0 {
+		return "", fmt.Errorf("exit code %d: %s", code, problems)
+	}
+	installed, err := installState(w)
+	return out + installed, err
+}
+
 // spoilObject changes a byte of the largest object, which links have, too.
 func spoilObject(w *world) error { return spoilLargest(w.path("machine/objects/*/*")) }
 
