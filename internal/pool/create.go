@@ -101,11 +101,46 @@ func preparePoint(at string) (made bool, err error) {
 	return false, err
 }
 
-// createInFile gives the file its name when all is in it.
+// createInFile makes the file and uses it, or goes on where that was interrupted.
 func (o *Options) createInFile(ctx context.Context) error {
-	if err := checkPlace(o.File); err != nil {
+	made, err := o.interrupted()
+	if err != nil {
 		return err
 	}
+	if !made {
+		if err := o.makeFile(ctx); err != nil {
+			return err
+		}
+	}
+	if err = o.use(); err != nil && !made {
+		os.Remove(o.File)
+	}
+	return err
+}
+
+// interrupted tells whether the file is there, as Create with the same options makes it;
+// fs.ErrExist if it is another one.
+func (o *Options) interrupted() (bool, error) {
+	if err := unix.Lstat(o.File, new(unix.Stat_t)); errors.Is(err, fs.ErrNotExist) {
+		return false, checkPlace(o.File)
+	}
+	f, m, err := openMarked(o.File)
+	if err != nil {
+		return false, fmt.Errorf("%w: %w", fs.ErrExist, err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return false, err
+	}
+	if m.At != o.At || m.Compress != o.Compress || info.Size() != o.Size {
+		return false, fmt.Errorf("%w: %s is a pool for %s with %d bytes", fs.ErrExist, o.File, m.At, info.Size())
+	}
+	return true, nil
+}
+
+// makeFile gives the file its name when all is in it.
+func (o *Options) makeFile(ctx context.Context) error {
 	f, err := os.OpenFile(filepath.Dir(o.File), os.O_RDWR|unix.O_TMPFILE, 0o600)
 	if err != nil {
 		return err
@@ -127,19 +162,24 @@ func (o *Options) createInFile(ctx context.Context) error {
 	if err := unix.Linkat(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", f.Fd()), unix.AT_FDCWD, o.File, unix.AT_SYMLINK_FOLLOW); err != nil {
 		return &fs.PathError{Op: "link", Path: o.File, Err: err}
 	}
-	err = syncDir(filepath.Dir(o.File))
-	if err == nil {
-		err = Mount(o.File)
+	return nil
+}
+
+// use mounts the file, and has it mounted at boot.
+func (o *Options) use() error {
+	if err := syncDir(filepath.Dir(o.File)); err != nil {
+		return err
 	}
-	if err == nil && o.Units != "" {
-		if err = writeUnits(o.Units, o.File, m); err != nil {
-			err = errors.Join(err, Unmount(o.At))
-		}
+	if err := Mount(o.File); err != nil {
+		return err
 	}
-	if err != nil {
-		os.Remove(o.File)
+	if o.Units == "" {
+		return nil
 	}
-	return err
+	if err := writeUnits(o.Units, o.File, mark{At: o.At, Compress: o.Compress}); err != nil {
+		return errors.Join(err, Unmount(o.At))
+	}
+	return nil
 }
 
 func (o *Options) createOnDevice(ctx context.Context) error {

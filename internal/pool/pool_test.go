@@ -207,6 +207,33 @@ func TestVanishedAndElsewhere(t *testing.T) {
 	}
 }
 
+func TestCreateGoesOn(t *testing.T) {
+	o := newPool(t, 300*mib)
+	before, err := os.Stat(o.File)
+	must(t, err)
+	o.Units = t.TempDir()
+	must(t, Create(t.Context(), o)) // mounted, and no units
+	must(t, Unmount(o.At))
+	must(t, Create(t.Context(), o)) // not mounted
+	after, err := os.Stat(o.File)
+	must(t, err)
+	if !os.SameFile(before, after) {
+		t.Error("it was made again")
+	}
+	if units, err := os.ReadDir(o.Units); len(units) == 0 || err != nil {
+		t.Errorf("units: %v, error %v", units, err)
+	}
+	must(t, os.WriteFile(filepath.Join(o.At, "file"), nil, 0o644))
+	if err := Create(t.Context(), o); err == nil {
+		t.Error("made where something is")
+	}
+	must(t, Unmount(o.At))
+	o.Size += 300 * mib
+	if err := Create(t.Context(), o); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("of another size: error %v", err)
+	}
+}
+
 // what cannot be made leaves nothing
 func TestCreateRefuses(t *testing.T) {
 	needsBtrfs(t)
