@@ -63,12 +63,17 @@ func Stream(d *beneath.Dir, name string, perm uint32, write func(io.Writer) erro
 // Symlink makes name a link with this text, replacing what was there in one
 // step. On return the change survives power loss.
 func Symlink(d *beneath.Dir, target, name string) error {
-	aside := temporary(name)
-	if err := d.Symlink(target, aside); err != nil {
-		return err
+	err := d.Symlink(target, name)
+	if errors.Is(err, fs.ErrExist) {
+		aside := temporary(name)
+		if err := d.Symlink(target, aside); err != nil {
+			return err
+		}
+		if err = d.Rename(aside, name); err != nil {
+			d.Remove(aside)
+		}
 	}
-	if err := d.Rename(aside, name); err != nil {
-		d.Remove(aside)
+	if err != nil {
 		return err
 	}
 	return syncParent(d, name)

@@ -6,6 +6,8 @@ import (
 	"os"
 	"regexp"
 	"slices"
+
+	"github.com/larch-project/larch/internal/mount"
 )
 
 // scenario is a command, and the world that it finds.
@@ -52,8 +54,17 @@ func (l *lab) scenarios() []*scenario {
 	for _, b := range l.backends {
 		list = append(list, deploying(b)...)
 	}
+	if os.Geteuid() == 0 && mount.Known("btrfs") == nil {
+		list = append(list, &scenario{
+			name: "pool create", spoil: makeUnits, line: []string{"pool", "create", "--size", "300M", "--units", "{w}/units", "{w}/pool"},
+			again: true, state: poolState, goal: poolGoal, ignore: unitNames,
+		})
+	}
 	return list
 }
+
+// unitNames bear the world's name. What there is of them is for poolGoal to say.
+var unitNames = regexp.MustCompile(`(?m)^/units/.*\n`)
 
 // privateKey is the key that was made before the metadata that would have named it.
 // Larch never removes a private key.

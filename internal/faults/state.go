@@ -134,6 +134,39 @@ func seenState(w *world) (string, error) {
 	return out + installed, err
 }
 
+// makeUnits makes the folder for the units of systemd.
+func makeUnits(w *world) error { return os.Mkdir(w.path("units"), 0o755) }
+
+// poolState is the pool that is mounted.
+func poolState(w *world) (string, error) {
+	code, out, problems := w.larch("pool", "info", "--json")
+	if code == 3 {
+		return "nothing", nil
+	}
+	var pool struct {
+		File string
+		Size int64
+	}
+	if err := json.Unmarshal([]byte(out), &pool); code != 0 || err != nil {
+		return "", fmt.Errorf("larch pool info: exit code %d: %s", code, problems)
+	}
+	return fmt.Sprintf("%s of %d bytes", filepath.Base(pool.File), pool.Size), nil
+}
+
+// poolGoal adds the text of the units, but for the world's name.
+func poolGoal(w *world) (string, error) {
+	pool, err := poolState(w)
+	code, out, problems := w.call("/bin/sh", "-c", `find -L "$1" -type f | sort | xargs -d '\n' cat`, "sh", "{w}/units")
+	if err != nil || code != 0 {
+		return "", errors.Join(err, fmt.Errorf("exit code %d: %s", code, problems))
+	}
+	name := filepath.Base(w.dir)
+	for _, in := range []string{name, strings.ReplaceAll(name, "-", `\x2d`)} {
+		out = strings.ReplaceAll(out, in, "{w}")
+	}
+	return pool + out, nil
+}
+
 // spoilObject changes a byte of the largest object, which links have, too.
 func spoilObject(w *world) error { return spoilLargest(w.path("machine/objects/*/*")) }
 

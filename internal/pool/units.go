@@ -36,7 +36,7 @@ func writeUnits(dir, file string, m mark) error {
 	}
 	defer d.Close()
 	for _, name := range slices.Sorted(maps.Keys(units)) {
-		if err := durable.WriteFile(d, name, []byte(units[name]), 0o644); err != nil {
+		if err := writeUnit(d, name, []byte(units[name])); err != nil {
 			return errors.Join(err, RemoveUnits(dir, m.At))
 		}
 	}
@@ -49,6 +49,14 @@ func writeUnits(dir, file string, m mark) error {
 	}
 	reload()
 	return nil
+}
+
+func writeUnit(d *beneath.Dir, name string, text []byte) error {
+	err := durable.Create(d, name, text, 0o644)
+	if errors.Is(err, fs.ErrExist) {
+		err = durable.WriteFile(d, name, text, 0o644)
+	}
+	return err
 }
 
 // RemoveUnits takes the units of a pool away, which then does not come back at boot.
