@@ -157,7 +157,7 @@ func deploying(backend string) []*scenario {
 	if os.Geteuid() == 0 && backend != "overlay" { // which is seen by its own programs alone
 		setup, seen := [][]string{add, with("1.0")}, []string{"mount", "hello", "{w}/seen"}
 		list = append(list,
-			&scenario{name: "mount, " + backend, setup: setup, spoil: makeSeen, line: seen, state: seenState},
+			&scenario{name: "mount, " + backend, setup: setup, spoil: makeSeen, ready: ready, line: seen, state: seenState},
 			&scenario{name: "umount, " + backend, setup: setup, spoil: makeSeen, ready: append(ready, seen), line: []string{"umount", "{w}/seen"}, state: seenState},
 		)
 	}

@@ -126,7 +126,7 @@ func makeSeen(w *world) error { return os.Mkdir(w.path("seen"), 0o755) }
 
 // seenState is what is seen there.
 func seenState(w *world) (string, error) {
-	code, out, problems := w.call("/bin/sh", "-c", `cd "$1" && find . -type f | LC_ALL=C sort | xargs cat | cksum`, "sh", "{w}/seen")
+	code, out, problems := w.call("/bin/sh", "-c", `set -e; cd "$1"; list=$(find . -type f); echo "$list" | LC_ALL=C sort | xargs -r cat | cksum`, "sh", "{w}/seen")
 	if code != 0 {
 		return "", fmt.Errorf("exit code %d: %s", code, problems)
 	}

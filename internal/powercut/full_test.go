@@ -52,21 +52,39 @@ func filesystemNamed(t *testing.T, name string) filesystem {
 	return fs
 }
 
-// levels calls with bytes to leave free: from none to much more than is needed, in this
-// many steps, and then every block of so many bytes on both sides of the least with which
-// the command succeeded.
-func levels(most, steps, around int64, try func(leave int64) (code int)) (tried map[int]int) {
+// levels calls with bytes to leave free: none, much more than is needed, and in this many
+// steps between them. Unless around is 0 it then looks for the edge, above which the command
+// succeeds, and tries every block of so many bytes on both sides of it.
+func levels(most, steps, around int64, leaving func(leave int64) (code int)) (tried map[int]int) {
 	tried = map[int]int{}
-	edge := most
-	for n := range steps + 1 {
-		leave := most * n / steps / disk.Block * disk.Block
-		code := try(leave)
-		if tried[code]++; code == 0 {
+	try := func(leave int64) bool {
+		code := leaving(leave)
+		tried[code]++
+		return code == 0
+	}
+	for !try(most) && most < 64<<20 { // what file systems set aside for themselves differs
+		most *= 2
+	}
+	below, edge := int64(0), most
+	for n := range steps {
+		if leave := most * n / steps / disk.Block * disk.Block; !try(leave) {
+			below = leave
+		} else if below < leave {
 			edge = min(edge, leave)
 		}
 	}
-	for leave := max(0, edge-around); around > 0 && leave <= edge+around; leave += disk.Block {
-		tried[try(leave)]++
+	if around == 0 {
+		return tried
+	}
+	for edge-below > disk.Block {
+		if middle := (below + edge) / 2 / disk.Block * disk.Block; try(middle) {
+			edge = middle
+		} else {
+			below = middle
+		}
+	}
+	for leave := max(0, edge-around); leave <= edge+around; leave += disk.Block {
+		try(leave)
 	}
 	return tried
 }
@@ -89,11 +107,7 @@ func TestFullDisk(t *testing.T) {
 			eachStop(t, func(t *testing.T, s scenario) {
 				fs := filesystemNamed(t, kind)
 				all := newTestTrials(t, f, fs, s)
-				most := max(512<<10, all.need*2)
-				if kind == "xfs" {
-					most += 8 << 20 // a transaction sets aside the most that it could ever need
-				}
-				codes := levels(most, steps, around, func(leave int64) int {
+				codes := levels(max(512<<10, all.need*2), steps, around, func(leave int64) int {
 					code, err := all.full(func() error { return all.fillBytes(leave) })
 					if err != nil {
 						t.Errorf("%d KiB left, %d KiB needed: %v", leave>>10, all.need>>10, err)
