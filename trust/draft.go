@@ -167,7 +167,15 @@ func (d *draft) publish(ctx context.Context) error {
 		return err
 	}
 	moved := d.movedRoles()
-	if len(moved) > 0 && d.canSign(d.rootBefore, moved) {
+	before, err := d.canSign(d.rootBefore, moved)
+	if err != nil {
+		return err
+	}
+	after, err := d.canSign(d.root, []string{metadata.TIMESTAMP})
+	if err != nil {
+		return err
+	}
+	if len(moved) > 0 && before {
 		d.mark(moved)
 		if err := d.publishDocuments(ctx); err != nil {
 			return err
@@ -180,7 +188,7 @@ func (d *draft) publish(ctx context.Context) error {
 	delete(d.dirty, metadata.ROOT)
 	d.rootBefore = d.root
 	d.mark(moved)
-	if d.canSign(d.root, []string{metadata.TIMESTAMP}) {
+	if after {
 		d.dirty[metadata.TIMESTAMP] = true // to name the new root
 	}
 	if len(d.dirty) == 0 {
@@ -213,14 +221,17 @@ func (d *draft) movedRoles() []string {
 	return moved
 }
 
-func (d *draft) canSign(root *rootDoc, roles []string) bool {
+func (d *draft) canSign(root *rootDoc, roles []string) (bool, error) {
 	for _, role := range roles {
 		r := root.Signed.Roles[role]
-		if enough(d.keys, signers{role, r.KeyIDs, r.Threshold}) != nil {
-			return false
+		err := enough(d.keys, signers{role, r.KeyIDs, r.Threshold})
+		if errors.Is(err, ErrKey) {
+			return false, nil
+		} else if err != nil {
+			return false, err
 		}
 	}
-	return true
+	return true, nil
 }
 
 // nextRoot signs the next root with the keys of the old one and its own.

@@ -71,7 +71,10 @@ func TestNewKeyStore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if found, err := Fingerprint(dir); err != nil || found != used || !keys.Holds(fingerprint) {
+	if held, err := keys.Holds(fingerprint); !held || err != nil {
+		t.Errorf("the key %s is held: %v, %v", fingerprint, held, err)
+	}
+	if found, err := Fingerprint(dir); err != nil || found != used {
 		t.Errorf("the repository starts from %s, Init says %s: %v", found, used, err)
 	}
 	for path, want := range map[string]os.FileMode{parent: 0o700, keys.Path(): 0o700} {

@@ -100,10 +100,11 @@ func (k *KeyStore) newKey() (ed25519.PrivateKey, error) {
 	return ed25519.NewKeyFromSeed(seed), nil
 }
 
-// Holds tells whether the private key of this id is in the folder.
-func (k *KeyStore) Holds(id string) bool {
+// Holds tells whether the private key of this id is in the folder. An error means that
+// this could not be found out.
+func (k *KeyStore) Holds(id string) (bool, error) {
 	name, err := k.find(id)
-	return err == nil && name != ""
+	return name != "", err
 }
 
 // labelled gives the public keys whose files bear a label. They are unlocked for it.

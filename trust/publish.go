@@ -28,20 +28,32 @@ type signers struct {
 
 // enough tells whether a role can be signed with the keys at hand: else ErrKey.
 func enough(keys *KeyStore, s signers) error {
+	_, err := atHand(keys, s)
+	return err
+}
+
+// atHand gives the keys at hand that may sign for a role: ErrKey if they are too few.
+func atHand(keys *KeyStore, s signers) (held []string, err error) {
 	var missing []string
 	for _, id := range s.ids {
-		if !keys.Holds(id) {
+		there, err := keys.Holds(id)
+		if err != nil {
+			return nil, fmt.Errorf("signing %s: %w", s.role, err)
+		}
+		if there {
+			held = append(held, id)
+		} else {
 			missing = append(missing, id)
 		}
 	}
-	if len(s.ids)-len(missing) >= s.threshold {
-		return nil
+	if len(held) >= s.threshold {
+		return held, nil
 	}
 	where := "the key folder"
 	if keys.path != "" {
 		where = keys.path
 	}
-	return fmt.Errorf("signing %s: %w: %d of its keys must be in %s; missing are %s",
+	return nil, fmt.Errorf("signing %s: %w: %d of its keys must be in %s; missing are %s",
 		s.role, ErrKey, s.threshold, where, strings.Join(missing, ", "))
 }
 
@@ -51,11 +63,12 @@ func sign[T metadata.Roles](keys *KeyStore, m *metadata.Metadata[T], roles []sig
 	m.Signatures = []metadata.Signature{}
 	var done []string
 	for _, role := range roles {
-		if err := enough(keys, role); err != nil {
+		held, err := atHand(keys, role)
+		if err != nil {
 			return nil, err
 		}
-		for _, id := range role.ids {
-			if slices.Contains(done, id) || !keys.Holds(id) {
+		for _, id := range held {
+			if slices.Contains(done, id) {
 				continue
 			}
 			private, err := keys.private(id)

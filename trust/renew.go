@@ -2,6 +2,7 @@ package trust
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -67,8 +68,11 @@ func (d *draft) refreshRole(role string) (Renewal, error) {
 		return Renewal{Role: role}, nil
 	}
 	for _, s := range d.signers(role) {
-		if enough(d.keys, s) != nil {
+		err := enough(d.keys, s)
+		if errors.Is(err, ErrKey) {
 			return Renewal{Role: role, Due: true}, nil
+		} else if err != nil {
+			return Renewal{}, err
 		}
 	}
 	d.dirty[role] = true

@@ -99,7 +99,8 @@ func (r *Repository) Keys() []KeyInfo {
 	var all []KeyInfo
 	add := func(role string, ids []string, threshold int, paths []string) {
 		for _, id := range ids {
-			all = append(all, KeyInfo{id, role, threshold, slices.Clone(paths), r.keys.Holds(id)})
+			held, _ := r.keys.Holds(id)
+			all = append(all, KeyInfo{id, role, threshold, slices.Clone(paths), held})
 		}
 	}
 	for _, name := range []string{metadata.ROOT, metadata.TARGETS, metadata.SNAPSHOT, metadata.TIMESTAMP} {

@@ -57,9 +57,11 @@ func (d *draft) lookUp(name string) ([]roleKey, error) {
 	for _, role := range roles {
 		ids, _ := d.keysOf(role)
 		for _, id := range ids {
-			whole := publisherOf(role) == name
-			mine := role != metadata.ROOT || d.keys.Holds(id)
-			if id == name || whole && mine {
+			held, err := d.keys.Holds(id)
+			if err != nil {
+				return nil, err
+			}
+			if id == name || publisherOf(role) == name && (held || role != metadata.ROOT) {
 				found = append(found, roleKey{role, id})
 			}
 		}
