@@ -2,6 +2,7 @@ package trust
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -83,8 +84,8 @@ func (d *draft) roleFor(ref string) (string, error) {
 	var err error
 	for _, role := range d.delegations().GetRolesForTarget(ref) {
 		missing := d.mustHold(role.Name)
-		if missing == nil {
-			return role.Name, nil
+		if !errors.Is(missing, ErrKey) {
+			return role.Name, missing
 		}
 		if err == nil {
 			err = missing
