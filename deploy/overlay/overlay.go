@@ -4,7 +4,7 @@ import (
 	"context"
 	"iter"
 	"os/exec"
-	"path/filepath"
+	"path"
 
 	"golang.org/x/sys/unix"
 
@@ -116,7 +116,7 @@ func (b Backend) Open(ctx context.Context, site deploy.Site, name string) (*depl
 	if err != nil {
 		return nil, err
 	}
-	view := &deploy.View{Path: filepath.Join(site.Root.Path(), named(name).Folder(), mountName), Hold: hold}
+	view := deploy.NewView(site, path.Join(named(name).Folder(), mountName), hold)
 	mounted, err := isMounted(site, name)
 	if err != nil {
 		hold.Close()
