@@ -42,7 +42,7 @@ test-long: test
 
 # All packages whose readers of foreign bytes count and add sizes.
 test-386:
-	GOARCH=386 $(GO) test -timeout 25m ./digest ./tree ./release ./trust ./delta ./repo ./fetch ./store ./convert/... ./internal/sealed ./internal/attack/content
+	GOARCH=386 $(GO) test -timeout 25m ./digest ./tree ./release ./trust ./delta ./repo ./fetch ./store ./transport/... ./deploy ./convert/... ./internal/sealed ./internal/keyfile ./internal/erofs ./internal/attack/content
 
 test-vm:
 	$(GO) run ./internal/vm test ./internal/verity ./store ./deploy/overlay ./deploy/composefs ./deploy/deploytest

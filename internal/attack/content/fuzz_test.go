@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -26,8 +27,8 @@ var fuzzed = map[string]string{
 	"transport/web parseContentRange": "FuzzParseContentRange", "transport/web retryAfter": "FuzzRetryAfter", "transport/web findLogin": "FuzzFindLogin", "transport CheckName": "FuzzCheckName",
 	"install decodeSealed": "FuzzDecodeGeneration", "install ParseRemoteFile": "FuzzParseRemoteFile", "install rewriteDesktop": "FuzzRewriteDesktop",
 	"internal/keyfile Parse": "FuzzParse", "internal/sealed NewReader": "FuzzReader", "internal/erofs ReadDump": "FuzzDump",
-	"convert/tarball Open": "FuzzOpen",
-	"deploy ReadNote":      "FuzzReadNote", "deploy/fuse Order": "FuzzOrder", "deploy/fuse parseIndex": "FuzzIndex", "store load": "FuzzUnclean",
+	"convert/tarball Open": "FuzzOpen", "convert/btrfssend Open": "FuzzOpen",
+	"deploy ReadNote": "FuzzReadNote", "deploy/fuse Order": "FuzzOrder", "deploy/fuse parseIndex": "FuzzIndex", "store load": "FuzzUnclean",
 	"fetch FindRoad": "FuzzPlan",
 }
 
@@ -82,5 +83,36 @@ func TestEveryDecoderIsFuzzed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// only64 are folders with targets that do not build for 32 bits, for go-fuse does not.
+var only64 = []string{"install", "deploy/fuse"}
+
+// TestTargetsRunOn32Bits: sizes that wrap there do so in what fuzzing found once, too.
+func TestTargetsRunOn32Bits(t *testing.T) {
+	root := filepath.Join("..", "..", "..")
+	rule := regexp.MustCompile(`(?m)^\tGOARCH=386 .*`).FindString(string(readFile(t, filepath.Join(root, "Makefile"))))
+	covered := func(folder string) bool {
+		return slices.ContainsFunc(strings.Fields(rule), func(word string) bool {
+			all, below := strings.CutSuffix(word, "/...")
+			return word == "./"+folder || below && strings.HasPrefix("./"+folder+"/", all+"/")
+		})
+	}
+	target := regexp.MustCompile(`(?m)^func Fuzz`)
+	targets := 0
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, "_test.go") || !target.Match(readFile(t, path)) {
+			return err
+		}
+		folder, err := filepath.Rel(root, filepath.Dir(path))
+		targets++
+		if folder = filepath.ToSlash(folder); covered(folder) == slices.Contains(only64, folder) {
+			t.Errorf("make test-386 and %s: covered %v", folder, covered(folder))
+		}
+		return err
+	})
+	if err != nil || targets < 20 {
+		t.Errorf("%d files with targets, %v", targets, err)
 	}
 }
