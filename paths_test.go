@@ -25,7 +25,7 @@ var harmless = map[string]string{
 	"syscall":       "Credential Errno Fstatfs ProcAttr Rusage Stat_t Statfs_t SysProcAttr SysProcIDMap WaitStatus",
 	"golang.org/x/sys/unix": `Bind ByteSliceToString Close CloseOnExec CmsgSpace CopyFileRange Errno Fadvise FcntlInt Fchmod Fgetxattr FinitModule
 		Flistxattr Flock Fremovexattr FsconfigCreate FsconfigSetFd FsconfigSetFlag Fsetxattr Fstat Fstatfs FsverityDigest
-		FsverityEnableArg Getrlimit Getrusage IoctlFileClone IoctlIfreq IoctlLoopConfigure IoctlRetInt IoctlSetInt Kill Listen LoopConfig
+		FsverityEnableArg Getrlimit Getrusage IoctlFileClone IoctlIfreq IoctlLoopConfigure IoctlLoopGetStatus64 IoctlRetInt IoctlSetInt Kill Listen LoopConfig
 		LoopInfo64 Major MemfdCreate Minor Mmap MountAttr MountSetattr Munmap NewIfreq OpenHow ParseSocketControlMessage
 		ParseUnixRights PathMax Prctl Read ReadDirent Reboot Recvmsg Rlimit Rusage SockaddrUnix Socket Socketpair Stat_t
 		Statfs_t Statx_t Sync Syncfs Timespec Umask Wait4 WaitStatus Write`,
