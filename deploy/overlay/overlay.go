@@ -119,7 +119,11 @@ func isMounted(site deploy.Site, name string) (bool, error) {
 		return false, err
 	}
 	defer folder.Close()
-	return deploy.Overlaid(folder, mountName)
+	mounted, err := deploy.Overlaid(folder, mountName)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+		return false, nil // differences says so
+	}
+	return mounted, err
 }
 
 // compare is differences for a deployment that is there.

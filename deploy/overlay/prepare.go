@@ -67,6 +67,12 @@ func examine(ctx context.Context, site deploy.Site, name string) (*order, *os.Fi
 		return nil, nil, err
 	}
 	defer folder.Close()
+	for d, err := range differences(folder) {
+		if err == nil {
+			err = fmt.Errorf("%w: %s %s", deploy.ErrDamaged, d.Path.Quoted(), d.Problem)
+		}
+		return nil, nil, err
+	}
 	var n note
 	if err := deploy.ReadNote(folder, &n); err != nil {
 		return nil, nil, err
