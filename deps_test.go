@@ -88,7 +88,7 @@ func folders(t *testing.T) (dirs []string) {
 		if err != nil || !d.IsDir() {
 			return err
 		}
-		if name := d.Name(); p != "." && (name == "testdata" || strings.HasPrefix(name, ".") || name == "bin") {
+		if p != "." && outside(d.Name()) {
 			return fs.SkipDir
 		}
 		dirs = append(dirs, p)
@@ -98,6 +98,11 @@ func folders(t *testing.T) (dirs []string) {
 		t.Fatal(err)
 	}
 	return dirs
+}
+
+// outside tells whether a folder of this name holds no packages of the project.
+func outside(name string) bool {
+	return name == "testdata" || strings.HasPrefix(name, ".") || name == "bin"
 }
 
 func stage(dir string) string { return strings.Split(dir, "/")[0] }

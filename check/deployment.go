@@ -39,11 +39,7 @@ func Deployment(ctx context.Context, b deploy.Backend, site deploy.Site, s *stor
 	if view.Compare != nil {
 		return reportAll(view.Compare(ctx), d, "", in, report)
 	}
-	root, err := beneath.Open(view.Path)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
-		report(Finding{Where: d.Folder(), Problem: "has no tree", Affects: []string{in.Ref}, Fix: fixRepair})
-		return nil
-	}
+	root, err := view.Open()
 	if err != nil {
 		return err
 	}

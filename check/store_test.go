@@ -267,7 +267,16 @@ var ruins = map[string]struct {
 			return os.RemoveAll(filepath.Join(m.path("deployments"), m.in.Release.String()+".hardlink", "tree"))
 		},
 		func(m *machine, deployed string) []Finding {
-			return []Finding{{deployed, "has no tree", []string{m.in.Ref}, fixRepair}}
+			return []Finding{{deployed, "the deployment is damaged: it has no tree", []string{m.in.Ref}, fixRepair}}
+		}},
+	"link in place of the tree, to the same files": {
+		func(t *testing.T, m *machine) error {
+			in := filepath.Join(m.path("deployments"), m.in.Release.String()+".hardlink", "tree")
+			elsewhere := filepath.Join(t.TempDir(), "tree")
+			return errors.Join(os.Rename(in, elsewhere), os.Symlink(elsewhere, in))
+		},
+		func(m *machine, deployed string) []Finding {
+			return []Finding{{deployed, "the deployment is damaged: it has no tree", []string{m.in.Ref}, fixRepair}}
 		}},
 	"file of a deployment replaced, another too many": {
 		func(t *testing.T, m *machine) error {

@@ -6,6 +6,7 @@ import (
 	"iter"
 	"os"
 	"os/exec"
+	"path/filepath"
 
 	"github.com/larch-project/larch/digest"
 	"github.com/larch-project/larch/internal/beneath"
@@ -126,7 +127,7 @@ type Support struct {
 
 // View is the way to use a deployment. Close it after use.
 type View struct {
-	// Path is the folder that holds the tree.
+	// Path is the folder that holds the tree, for programs that are started.
 	Path string
 	// Prepare, unless nil, changes a command so that it runs where the tree is at
 	// Path: that is then nowhere else, in a mount namespace of the command's own, where
@@ -140,7 +141,19 @@ type View struct {
 	Hold *os.File
 	// Release, unless nil, undoes what Open did.
 	Release func() error
+
+	root *beneath.Dir // of the site
+	name string       // of Path in it
 }
+
+// NewView gives a view of the folder of this name below the site's root.
+func NewView(site Site, name string, hold *os.File) *View {
+	return &View{Path: filepath.Join(site.Root.Path(), name), Hold: hold, root: site.Root, name: name}
+}
+
+// Open opens the tree where it can be seen: the folder that was made, and never one that
+// a link in its place leads to.
+func (v *View) Open() (*beneath.Dir, error) { return v.root.OpenDir(v.name) }
 
 // Close ends the use of the deployment.
 func (v *View) Close() error {

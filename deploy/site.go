@@ -67,6 +67,24 @@ func (d Deployment) Hold(ctx context.Context, root *beneath.Dir) (*os.File, erro
 	return d.locked(root, func(f *os.File) error { return lock.Shared(ctx, f) })
 }
 
+// View holds a deployment whose tree is a folder of this name in its own. Without that
+// folder, or with a link in its place, it is ErrDamaged.
+func (d Deployment) View(ctx context.Context, site Site, folder string) (*View, error) {
+	hold, err := d.Hold(ctx, site.Root)
+	if err != nil {
+		return nil, err
+	}
+	v := NewView(site, path.Join(d.Folder(), folder), hold)
+	root, err := v.Open()
+	switch {
+	case err == nil:
+		return v, root.Close()
+	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP):
+		err = fmt.Errorf("%w: it has no tree", ErrDamaged)
+	}
+	return nil, errors.Join(err, hold.Close())
+}
+
 // claim makes sure that nobody holds the deployment, until it is closed: ErrInUse
 // if somebody does. What has no lock cannot be held.
 func (d Deployment) claim(root *beneath.Dir) (io.Closer, error) {

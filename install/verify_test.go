@@ -174,6 +174,58 @@ func TestVerifyFindsAndRepairMends(t *testing.T) {
 	}
 }
 
+// TestFoldersReplacedByLinks: what a link leads to is not the installation's, be it the
+// same to the last byte. Verify names it or refuses to go on, and where that can be made
+// again, it is mended.
+func TestFoldersReplacedByLinks(t *testing.T) {
+	_, m := verifyWorld(t)
+	want := m.listing()
+	outside := filepath.Join(t.TempDir(), "moved")
+	for _, name := range m.folders() {
+		if name == scratch { // it holds nothing, and whatever would use it refuses it
+			continue
+		}
+		path := filepath.Join(m.dir, name)
+		if err := errors.Join(os.Rename(path, outside), os.Symlink(outside, path)); err != nil {
+			t.Fatal(err)
+		}
+		v, err := m.Verify(t.Context(), VerifyOptions{})
+		if err == nil && len(v.Findings) == 0 {
+			t.Errorf("%s: not found", name)
+		}
+		if strings.HasPrefix(name, "deployments/") {
+			if v, err := m.Repair(t.Context(), VerifyOptions{}); err != nil || v.Repaired == 0 || len(v.Findings) > 0 {
+				t.Errorf("%s: repair: %+v, %v", name, v, err)
+			}
+			err = os.RemoveAll(outside)
+		} else {
+			err = errors.Join(os.Remove(path), os.Rename(outside, path))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.expect("Hello 1")
+	}
+	if have := m.listing(); have != want {
+		t.Errorf("in the end:\n%s\nwas:\n%s", have, want)
+	}
+}
+
+// folders lists the folders below an installation, what is in them first.
+func (m *machine) folders() (names []string) {
+	err := filepath.WalkDir(m.dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() && path != m.dir {
+			names = append(names, strings.TrimPrefix(path, m.dir+"/"))
+		}
+		return err
+	})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	slices.Reverse(names)
+	return names
+}
+
 func TestRepairFetchesOnlyWhatIsDamaged(t *testing.T) {
 	_, m := verifyWorld(t)
 	requests := 0

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
@@ -77,11 +76,7 @@ func sharing(content deploy.Content) deploy.Known {
 
 // Open implements deploy.Backend.
 func (Backend) Open(ctx context.Context, site deploy.Site, name string) (*deploy.View, error) {
-	hold, err := named(name).Hold(ctx, site.Root)
-	if err != nil {
-		return nil, err
-	}
-	return &deploy.View{Path: filepath.Join(site.Root.Path(), named(name).Folder(), treeName), Hold: hold}, nil
+	return named(name).View(ctx, site, treeName)
 }
 
 // Remove implements deploy.Backend. The file system gives the space of a subvolume back

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
+	"path"
 
 	"golang.org/x/sys/unix"
 
@@ -124,7 +124,7 @@ func (Backend) Open(ctx context.Context, site deploy.Site, name string) (*deploy
 		hold.Close()
 		return nil, fmt.Errorf("mounting deployment %.12s: %w", name, err)
 	}
-	return &deploy.View{Path: filepath.Join(site.Root.Path(), d.Folder(), mountName), Hold: hold}, nil
+	return deploy.NewView(site, path.Join(d.Folder(), mountName), hold), nil
 }
 
 // Forget implements deploy.Forgetter: overlayfs remembers the objects that it has

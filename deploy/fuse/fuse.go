@@ -5,7 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"path/filepath"
+	"path"
 
 	"github.com/larch-project/larch/deploy"
 	"github.com/larch-project/larch/digest"
@@ -132,7 +132,7 @@ func (b Backend) Open(ctx context.Context, site deploy.Site, name string) (*depl
 	if err := b.show(ctx, site.Root, name); err != nil {
 		return nil, errors.Join(err, hold.Close())
 	}
-	return &deploy.View{Path: filepath.Join(site.Root.Path(), mountPoint, name), Hold: hold}, nil
+	return deploy.NewView(site, path.Join(mountPoint, name), hold), nil
 }
 
 // Remove implements deploy.Backend. With the last deployment the server goes.

@@ -7,7 +7,6 @@ import (
 	"fmt"
 
 	"github.com/larch-project/larch/deploy"
-	"github.com/larch-project/larch/internal/beneath"
 )
 
 // Probe makes a deployment of one file aside, has it served, and reads it.
@@ -38,15 +37,15 @@ func (b Backend) tryRead(ctx context.Context, trial *deploy.Trial) error {
 		return err
 	}
 	name, want := trial.Sample()
-	have, err := readBelow(view.Path, name, int64(len(want)))
+	have, err := readIn(view, name, int64(len(want)))
 	if err == nil && !bytes.Equal(have, want) {
 		err = fmt.Errorf("a file of %d bytes was served as %d other ones", len(want), len(have))
 	}
 	return errors.Join(err, view.Close())
 }
 
-func readBelow(dir, name string, limit int64) ([]byte, error) {
-	d, err := beneath.Open(dir)
+func readIn(view *deploy.View, name string, limit int64) ([]byte, error) {
+	d, err := view.Open()
 	if err != nil {
 		return nil, err
 	}

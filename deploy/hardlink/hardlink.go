@@ -3,7 +3,6 @@ package hardlink
 import (
 	"context"
 	"errors"
-	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
@@ -97,11 +96,7 @@ func fill(ctx context.Context, site deploy.Site, spec deploy.Spec, aside *beneat
 
 // Open implements deploy.Backend.
 func (Backend) Open(ctx context.Context, site deploy.Site, name string) (*deploy.View, error) {
-	hold, err := named(name).Hold(ctx, site.Root)
-	if err != nil {
-		return nil, err
-	}
-	return &deploy.View{Path: filepath.Join(site.Root.Path(), named(name).Folder(), treeName), Hold: hold}, nil
+	return named(name).View(ctx, site, treeName)
 }
 
 // Remove implements deploy.Backend.

@@ -6,7 +6,7 @@ import (
 	"io/fs"
 	"iter"
 	"os/exec"
-	"path/filepath"
+	"path"
 
 	"golang.org/x/sys/unix"
 
@@ -99,7 +99,7 @@ func (b Backend) Open(ctx context.Context, site deploy.Site, name string) (*depl
 	if err != nil {
 		return nil, err
 	}
-	view := &deploy.View{Path: filepath.Join(site.Root.Path(), named(name).Folder(), mountName), Hold: hold}
+	view := deploy.NewView(site, path.Join(named(name).Folder(), mountName), hold)
 	mounted, err := isMounted(site, name)
 	if err != nil {
 		hold.Close()
