@@ -171,6 +171,7 @@ var byName = []struct{ where, calls, why string }{
 	{"internal/mount LoopAgain", "os.OpenFile", "/dev/loopN"},
 	{"internal/mount Overlay.byPaths", "os.Open", "/proc/self/fd"},
 	{"internal/mount Table", "os.Open", "/proc/self/mountinfo"},
+	{"internal/pagecache Resident", "unix.Syscall", "mincore of an open file"},
 	{"tree readXattrs", "unix.Llistxattr unix.Lgetxattr", "a name in an open folder, by way of /proc/self/fd, never followed"},
 	{"sandbox findBubblewrap", "os.Stat", "the program bwrap"},
 	{"sandbox bubblewrap.executable", "os.Open", "the program bwrap"},
