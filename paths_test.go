@@ -26,7 +26,7 @@ var harmless = map[string]string{
 	"syscall":       "Credential Errno Fstatfs ProcAttr Rusage Stat_t Statfs_t SysProcAttr SysProcIDMap WaitStatus",
 	"golang.org/x/sys/unix": `ByteSliceToString Close CloseOnExec CmsgSpace CopyFileRange Errno Fadvise FcntlInt Fchmod Fgetxattr FinitModule
 		Flistxattr Flock Fremovexattr FsconfigCreate FsconfigSetFd FsconfigSetFlag Fsetxattr Fstat Fstatfs FsverityDigest
-		FsverityEnableArg Getrlimit Getrusage IoctlFileClone IoctlIfreq IoctlLoopConfigure IoctlRetInt IoctlSetInt Kill Listen LoopConfig
+		FsverityEnableArg Getrlimit Getrusage IoctlFileClone IoctlIfreq IoctlLoopConfigure IoctlLoopGetStatus64 IoctlRetInt IoctlSetInt Kill Listen LoopConfig
 		LoopInfo64 Major MemfdCreate Minor Mmap MountAttr Munmap NewIfreq OpenHow ParseSocketControlMessage
 		ParseUnixRights PathMax Prctl Read ReadDirent Reboot Recvmsg Rlimit Rusage SockaddrUnix Socket Socketpair Stat_t
 		Statfs_t Statx_t Sync Syncfs Timespec Umask Wait4 WaitStatus Write`,
@@ -168,8 +168,10 @@ var byName = []struct{ where, calls, why string }{
 	{"internal/mount Private", "unix.Mount", "the root, in a namespace of its own"},
 	{"internal/mount Unmount", "unix.Unmount", "a mount point by its handle, in /proc/self/fd"},
 	{"internal/mount Loop", "os.OpenFile", "/dev/loop-control and /dev/loopN"},
+	{"internal/mount LoopAgain", "os.OpenFile", "/dev/loopN"},
 	{"internal/mount Overlay.byPaths", "os.Open", "/proc/self/fd"},
 	{"internal/mount Table", "os.Open", "/proc/self/mountinfo"},
+	{"internal/pagecache Resident", "unix.Syscall", "mincore of an open file"},
 	{"tree readXattrs", "unix.Llistxattr unix.Lgetxattr", "a name in an open folder, by way of /proc/self/fd, never followed"},
 	{"sandbox findBubblewrap", "os.Stat", "the program bwrap"},
 	{"sandbox bubblewrap.executable", "os.Open", "the program bwrap"},

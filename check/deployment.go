@@ -37,7 +37,7 @@ func Deployment(ctx context.Context, b deploy.Backend, site deploy.Site, s *stor
 	}
 	defer view.Close()
 	if view.Compare != nil {
-		return reportAll(view.Compare(ctx), d, "tree", in, report)
+		return reportAll(view.Compare(ctx), d, "", in, report)
 	}
 	root, err := view.Open()
 	if err != nil {
@@ -51,8 +51,8 @@ func Deployment(ctx context.Context, b deploy.Backend, site deploy.Site, s *stor
 	return reportAll(found, d, filepath.Base(view.Path), in, report)
 }
 
-// reportAll reports the differences of a deployment whose tree is in one of its
-// folders.
+// reportAll reports the differences of a deployment from what is to be in its folder, or
+// in one of those in it.
 func reportAll(found iter.Seq2[deploy.Difference, error], d deploy.Deployment, folder string, in Installed, report func(Finding)) error {
 	for diff, err := range found {
 		if err != nil {

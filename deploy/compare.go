@@ -44,7 +44,7 @@ func Compare(ctx context.Context, root *beneath.Dir, want iter.Seq2[*tree.Entry,
 			return
 		}
 		j := judge{owner: owner, known: known}
-		for list, err := range pipeline.Ordered(ctx, runtime.GOMAXPROCS(0), walk(root, want), j.judge) {
+		for list, err := range pipeline.Ordered(ctx, runtime.GOMAXPROCS(0), batches(walk(root, want)), j.judge) {
 			for _, difference := range list {
 				if !yield(difference, nil) {
 					return
@@ -58,17 +58,66 @@ func Compare(ctx context.Context, root *beneath.Dir, want iter.Seq2[*tree.Entry,
 	}
 }
 
+const (
+	batchFindings = 64
+	batchBytes    = 1 << 20 // of contents
+)
+
+// batches groups findings: most take no longer to judge than to hand to another
+// goroutine.
+func batches(in iter.Seq2[finding, error]) iter.Seq2[[]finding, error] {
+	return func(yield func([]finding, error) bool) {
+		var batch []finding
+		var bytes int64
+		for f, err := range in {
+			if err != nil {
+				if len(batch) == 0 || yield(batch, nil) {
+					yield(nil, err)
+				}
+				return
+			}
+			if batch = append(batch, f); f.entry != nil {
+				bytes += f.entry.Size
+			}
+			if len(batch) == batchFindings || bytes >= batchBytes {
+				if !yield(batch, nil) {
+					return
+				}
+				batch, bytes = nil, 0
+			}
+		}
+		if len(batch) > 0 {
+			yield(batch, nil)
+		}
+	}
+}
+
 // judge compares what is there with what should be.
 type judge struct {
 	owner unix.Stat_t // of the folder: stands for 0:0
 	known Known
 }
 
-func (j *judge) judge(_ context.Context, f finding) ([]Difference, error) {
+// judge gives the differences of a batch, up to the first error.
+func (j *judge) judge(_ context.Context, batch []finding) (list []Difference, err error) {
+	for n, f := range batch {
+		var found []Difference
+		if found, err = j.one(f); err != nil {
+			for _, left := range batch[n+1:] {
+				left.release()
+			}
+			return append(list, found...), err
+		}
+		list = append(list, found...)
+	}
+	return list, nil
+}
+
+func (j *judge) one(f finding) ([]Difference, error) {
+	defer f.release()
 	if f.entry == nil {
 		return []Difference{f.difference}, nil
 	}
-	defer f.dir.release()
 	name := "."
 	if f.entry.Kind != tree.Directory {
 		name = f.entry.Path.Base()
@@ -205,23 +254,37 @@ func Xattrs(e *tree.Entry, f *os.File) (problems []string, err error) {
 	return problems, nil
 }
 
+// Limits of the kernel on a list of names and on a value, and what is enough for nearly
+// all of them, bytes.
+const (
+	maxXattr   = 1 << 16
+	usualXattr = 1 << 9
+)
+
 func listXattrs(f *os.File) ([]string, error) {
-	n, err := unix.Flistxattr(int(f.Fd()), nil)
-	if n == 0 || errors.Is(err, unix.EOPNOTSUPP) {
-		return nil, nil
+	list, err := readXattr(f, "flistxattr", func(fd int, buf []byte) (int, error) { return unix.Flistxattr(fd, buf) })
+	if errors.Is(err, unix.EOPNOTSUPP) {
+		err = nil
 	}
-	buf := make([]byte, 1<<16) // the kernel's limit on the list
-	if n, err = unix.Flistxattr(int(f.Fd()), buf); err != nil {
-		return nil, &fs.PathError{Op: "flistxattr", Path: f.Name(), Err: err}
+	if len(list) == 0 || err != nil {
+		return nil, err
 	}
-	return strings.Split(strings.TrimSuffix(string(buf[:n]), "\x00"), "\x00"), nil
+	return strings.Split(strings.TrimSuffix(string(list), "\x00"), "\x00"), nil
 }
 
 func getXattr(f *os.File, name string) ([]byte, error) {
-	buf := make([]byte, 1<<16) // the kernel's limit on a value
-	n, err := unix.Fgetxattr(int(f.Fd()), name, buf)
+	return readXattr(f, "fgetxattr", func(fd int, buf []byte) (int, error) { return unix.Fgetxattr(fd, name, buf) })
+}
+
+func readXattr(f *os.File, op string, read func(fd int, buf []byte) (int, error)) ([]byte, error) {
+	buf := make([]byte, usualXattr)
+	n, err := read(int(f.Fd()), buf)
+	if err == unix.ERANGE {
+		buf = make([]byte, maxXattr)
+		n, err = read(int(f.Fd()), buf)
+	}
 	if err != nil {
-		return nil, &fs.PathError{Op: "fgetxattr", Path: f.Name(), Err: err}
+		return nil, &fs.PathError{Op: op, Path: f.Name(), Err: err}
 	}
 	return buf[:n], nil
 }

@@ -133,8 +133,8 @@ type View struct {
 	// Path: that is then nowhere else, in a mount namespace of the command's own, where
 	// Open gives the view without Prepare. It may be applied for several views.
 	Prepare func(context.Context, *exec.Cmd) error
-	// Compare, unless nil, finds every difference of the deployment from its tree where
-	// Path cannot show it; contents excepted that are the store's.
+	// Compare, unless nil, finds what is wrong in the folder of the deployment where Path
+	// cannot show it; contents excepted that are the store's.
 	Compare func(context.Context) iter.Seq2[Difference, error]
 	// Hold is the deployment's lock, held shared; a child process that inherits it
 	// holds the deployment for as long as it lives.

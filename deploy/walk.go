@@ -19,6 +19,12 @@ type finding struct {
 	difference Difference
 }
 
+func (f finding) release() {
+	if f.dir != nil {
+		f.dir.release()
+	}
+}
+
 // walker follows the tree through the folder.
 type walker struct {
 	yield  func(finding, error) bool

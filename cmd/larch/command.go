@@ -63,6 +63,7 @@ func wantsJSON(args []string) bool {
 
 // tree builds the verbs.
 func (c *command) tree() *cobra.Command {
+	var version bool
 	root := &cobra.Command{
 		Use:   "larch",
 		Short: "Package, publish, install, verify, update, undo and run applications",
@@ -76,8 +77,14 @@ signed; 5 network; 6 disk; 7 declined or interrupted; 8 damage found.
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          noVerb,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if version {
+				return c.printVersion()
+			}
+			return cmd.Help()
+		},
 	}
+	root.Flags().BoolVar(&version, "version", false, "print the version")
 	flags := root.PersistentFlags()
 	flags.BoolVar(&c.json, "json", false, "print one JSON document (docs/json.md) instead of text")
 	flags.BoolVarP(&c.quiet, "quiet", "q", false, "print nothing but errors")

@@ -101,7 +101,7 @@ func (f *exportFlags) check(cmd *cobra.Command, args []string) error {
 		return usage(cmd, errors.New("either REF or --from-dump"))
 	case f.dump == "" && (least || most):
 		return usage(cmd, errors.New("an installed release's image has format version 1"))
-	case f.minVersion < 0 || f.minVersion > 1 || f.maxVersion < 0:
+	case min(f.minVersion, f.maxVersion) < 0 || max(f.minVersion, f.maxVersion) > 1:
 		return usage(cmd, errors.New("format versions are 0 and 1"))
 	}
 	if least && !most { // as mkcomposefs does
@@ -130,10 +130,13 @@ func (c *command) image(cmd *cobra.Command, args []string, flags exportFlags) (i
 	}
 	defer in.Close()
 	b := erofs.NewBuilder()
-	if err := b.ReadDump(in); err != nil {
+	if err = b.ReadDump(in); err == nil {
+		img, err = b.Finish(erofs.Options{MinVersion: flags.minVersion, MaxVersion: flags.maxVersion})
+	}
+	if err != nil {
 		return nil, fmt.Errorf("%s: %w", flags.dump, err)
 	}
-	return b.Finish(erofs.Options{MinVersion: flags.minVersion, MaxVersion: flags.maxVersion})
+	return img, nil
 }
 
 // writeImage writes an image.

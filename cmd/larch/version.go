@@ -27,13 +27,15 @@ func (c *command) versionVerb() *cobra.Command {
 		Short:   "Print the version",
 		Example: "  larch version --json",
 		Args:    args(0, 0),
-		RunE: func(*cobra.Command, []string) error {
-			doc := versionDocument{programVersion(), runtime.Version(), repo.Format}
-			return c.report(doc, func(w io.Writer) {
-				fmt.Fprintf(w, "larch %s (%s, repository format %d)\n", doc.Version, doc.Go, doc.Format)
-			})
-		},
+		RunE:    func(*cobra.Command, []string) error { return c.printVersion() },
 	}
+}
+
+func (c *command) printVersion() error {
+	doc := versionDocument{programVersion(), runtime.Version(), repo.Format}
+	return c.report(doc, func(w io.Writer) {
+		fmt.Fprintf(w, "larch %s (%s, repository format %d)\n", doc.Version, doc.Go, doc.Format)
+	})
 }
 
 // programVersion is what was set at build time, or else what the go command knows.

@@ -1,6 +1,7 @@
 package overlay
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,8 +12,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/larch-project/larch/deploy"
 	"github.com/larch-project/larch/internal/beneath"
 	"github.com/larch-project/larch/internal/mount"
+	"github.com/larch-project/larch/tree"
 )
 
 // Enter mounts what its arguments say, which prepare has written, reads one file of
@@ -54,46 +57,80 @@ func (m *order) enter() error {
 		return err
 	}
 	defer root.Close()
-	at, err := root.OpenDir(path.Join(m.Folder, mountName))
+	names, err := m.placeStubs(root)
 	if err != nil {
 		return err
 	}
-	defer at.Close()
-	made, err := m.make(root)
+	defer names.Close()
+	made, err := m.make(root, names)
 	if err != nil {
 		return err
 	}
 	defer made.Close()
-	if err := mount.Attach(made, at.File()); err != nil {
+	if err := mount.Attach(made, names.File()); err != nil { // over the stubs
 		return err
 	}
 	return m.try(root)
 }
 
+// placeStubs makes the tree of stubs, in a file system in memory that is mounted where
+// the tree will be seen.
+func (m *order) placeStubs(root *beneath.Dir) (*beneath.Dir, error) {
+	at := path.Join(m.Folder, mountName)
+	below, err := root.OpenDir(at)
+	if err != nil {
+		return nil, err
+	}
+	defer below.Close()
+	memory, err := mount.Memory("larch")
+	if err != nil {
+		return nil, err
+	}
+	defer memory.Close()
+	if err := mount.Attach(memory, below.File()); err != nil {
+		return nil, err
+	}
+	names, err := root.OpenDir(at)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.fill(root, names); err != nil {
+		names.Close()
+		return nil, err
+	}
+	return names, nil
+}
+
+func (m *order) fill(root, names *beneath.Dir) error {
+	list := os.NewFile(uintptr(m.Stubs), "(stubs)")
+	if list == nil {
+		return unix.EBADF
+	}
+	defer list.Close()
+	defer list.Truncate(0)         // whoever started this process has it open, too
+	top, err := names.OpenDir(".") // Build closes it
+	if err != nil {
+		return err
+	}
+	err = deploy.Build(context.Background(), &maker{root: names, made: map[string]string{}}, top, tree.Decode(list))
+	if errors.Is(err, unix.ENOSPC) {
+		err = fmt.Errorf("%w: the names of the tree do not fit into memory: use another backend", err)
+	}
+	return err
+}
+
 // make gives a mount of the tree that is attached nowhere yet.
-func (m *order) make(root *beneath.Dir) (*os.File, error) {
-	stubs, err := root.OpenDir(path.Join(m.Folder, treeName))
-	if err != nil {
-		return nil, err
-	}
-	defer stubs.Close()
-	st, err := stubs.Lstat(".")
-	if err != nil {
-		return nil, err
-	}
-	if uint64(st.Dev) != m.Device || st.Ino != m.Inode {
-		return nil, errors.New("another folder is in the place of the stubs")
-	}
+func (m *order) make(root, names *beneath.Dir) (*os.File, error) {
 	contents, err := root.OpenDir(objects)
 	if errors.Is(err, os.ErrNotExist) { // all contents stand in the tree
-		contents, err = root.OpenDir(path.Join(m.Folder, mountName)) // any empty folder
+		contents, err = root.OpenDir(m.Folder) // any folder
 	}
 	if err != nil {
 		return nil, err
 	}
 	defer contents.Close()
 	return mount.Overlay{
-		Source: "larch", Names: stubs.File(), Contents: []*os.File{contents.File()}, User: true, Verity: m.Verity,
+		Source: "larch", Names: names.File(), Contents: []*os.File{contents.File()}, User: true, Verity: m.Verity,
 	}.Mount()
 }
 

@@ -2,6 +2,8 @@ package overlay
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"iter"
 	"os/exec"
 	"path"
@@ -9,14 +11,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/larch-project/larch/deploy"
+	"github.com/larch-project/larch/digest"
 	"github.com/larch-project/larch/internal/beneath"
-	"github.com/larch-project/larch/tree"
 )
 
-const (
-	treeName  = "tree"  // the stubs
-	mountName = "mount" // an empty folder, where the tree is seen
-)
+const mountName = "mount" // an empty folder of the deployment, where the tree is seen
 
 // Backend implements deploy.Backend.
 type Backend struct {
@@ -32,80 +31,64 @@ func named(name string) deploy.Deployment { return deploy.Deployment{Name: name,
 
 // note is what a deployment remembers.
 type note struct {
-	Verity bool `json:"verity"` // the kernel answers for all contents
+	Tree   digest.Digest `json:"tree"`   // whose contents were there
+	Verity bool          `json:"verity"` // the kernel answers for all of them
 }
 
 // Make implements deploy.Backend.
 func (Backend) Make(ctx context.Context, site deploy.Site, spec deploy.Spec) error {
 	return named(spec.Name).Make(ctx, site.Root, deploy.Form{
-		Right: func(folder *beneath.Dir) (bool, error) { return isRight(ctx, site, spec, folder) },
+		Right: func(folder *beneath.Dir) (bool, error) { return isRight(folder, spec.Info.Digest) },
 		Fill:  func(aside *beneath.Dir) error { return fill(ctx, site, spec, aside) },
 	})
 }
 
 func fill(ctx context.Context, site deploy.Site, spec deploy.Spec, aside *beneath.Dir) error {
-	for _, name := range []string{treeName, mountName} {
-		if err := aside.Mkdir(name, 0o755); err != nil {
+	if err := aside.Mkdir(mountName, 0o755); err != nil {
+		return err
+	}
+	look := &deploy.Look{Site: site, Present: spec.Present}
+	defer look.Close()
+	for e, err := range stubs(site.Content, spec.Tree()) { // that there can be a stub for each
+		if err == nil && ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		if err == nil && e.External() {
+			_, err = look.At(e)
+		}
+		if err != nil {
 			return err
 		}
 	}
-	measured, err := fillTree(ctx, site, spec, aside)
-	if err != nil {
-		return err
-	}
-	return deploy.WriteNote(aside, note{Verity: measured})
+	return deploy.WriteNote(aside, note{spec.Info.Digest, look.Measured()})
 }
 
-// fillTree makes the stubs, and tells whether the kernel answers for all contents.
-func fillTree(ctx context.Context, site deploy.Site, spec deploy.Spec, aside *beneath.Dir) (bool, error) {
-	made, err := aside.OpenDir(treeName)
-	if err != nil {
-		return false, err
+func isRight(folder *beneath.Dir, of digest.Digest) (bool, error) {
+	for _, err := range differences(folder) {
+		return false, err // the first is enough
 	}
-	defer made.Close()
-	m := &maker{look: &deploy.Look{Site: site, Present: spec.Present}, root: made, made: map[string]string{}}
-	defer m.look.Close()
-	if spec.Previous != "" {
-		previous, err := site.Root.OpenDir(named(spec.Previous).Folder() + "/" + treeName)
-		if err == nil {
-			defer previous.Close()
-			m.previous = previous
-		}
-	}
-	root, err := aside.OpenDir(treeName) // Build closes it
-	if err != nil {
-		return false, err
-	}
-	err = deploy.Build(ctx, m, root, stubs(site.Content, spec.Tree()))
-	return m.look.Measured(), err
+	var n note
+	err := deploy.ReadNote(folder, &n)
+	return n.Tree == of, err
 }
 
-func isRight(ctx context.Context, site deploy.Site, spec deploy.Spec, folder *beneath.Dir) (bool, error) {
-	if err := deploy.ReadNote(folder, new(note)); err != nil {
-		return false, err
-	}
-	if st, err := folder.Lstat(mountName); err != nil || st.Mode&unix.S_IFMT != unix.S_IFDIR {
-		return false, err
-	}
-	for _, err := range compare(ctx, site, folder, spec.Tree()) {
-		return false, err // the first difference is enough
-	}
-	return true, nil
-}
-
-// compare finds the differences of a deployment's stubs from a tree.
-func compare(ctx context.Context, site deploy.Site, folder *beneath.Dir, entries iter.Seq2[*tree.Entry, error]) iter.Seq2[deploy.Difference, error] {
+// differences finds what is wrong with the folder of a deployment.
+func differences(folder *beneath.Dir) iter.Seq2[deploy.Difference, error] {
 	return func(yield func(deploy.Difference, error) bool) {
-		root, err := folder.OpenDir(treeName)
-		if err != nil {
+		err := deploy.ReadNote(folder, new(note))
+		if errors.Is(err, fs.ErrNotExist) {
+			if !yield(deploy.Difference{Path: "/" + deploy.NoteName, Problem: "is missing or damaged"}, nil) {
+				return
+			}
+		} else if err != nil {
 			yield(deploy.Difference{}, err)
 			return
 		}
-		defer root.Close()
-		for d, err := range deploy.Compare(ctx, root, stubs(site.Content, entries), isStub) {
-			if !yield(d, err) {
-				return
-			}
+		st, err := folder.Lstat(mountName)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			yield(deploy.Difference{}, err)
+		} else if err != nil || st.Mode&unix.S_IFMT != unix.S_IFDIR {
+			yield(deploy.Difference{Path: "/" + mountName, Problem: "is no directory"}, nil)
 		}
 	}
 }
@@ -124,9 +107,7 @@ func (b Backend) Open(ctx context.Context, site deploy.Site, name string) (*depl
 	}
 	if !mounted {
 		view.Prepare = func(ctx context.Context, cmd *exec.Cmd) error { return b.prepare(ctx, site, name, cmd) }
-		view.Compare = func(ctx context.Context) iter.Seq2[deploy.Difference, error] {
-			return differences(ctx, site, name, site.Content.Tree(name))
-		}
+		view.Compare = func(context.Context) iter.Seq2[deploy.Difference, error] { return compare(site, name) }
 	}
 	return view, nil
 }
@@ -138,11 +119,15 @@ func isMounted(site deploy.Site, name string) (bool, error) {
 		return false, err
 	}
 	defer folder.Close()
-	return deploy.Overlaid(folder, mountName)
+	mounted, err := deploy.Overlaid(folder, mountName)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+		return false, nil // differences says so
+	}
+	return mounted, err
 }
 
-// differences is compare for a deployment that is there.
-func differences(ctx context.Context, site deploy.Site, name string, entries iter.Seq2[*tree.Entry, error]) iter.Seq2[deploy.Difference, error] {
+// compare is differences for a deployment that is there.
+func compare(site deploy.Site, name string) iter.Seq2[deploy.Difference, error] {
 	return func(yield func(deploy.Difference, error) bool) {
 		folder, err := site.Root.OpenDir(named(name).Folder())
 		if err != nil {
@@ -150,11 +135,7 @@ func differences(ctx context.Context, site deploy.Site, name string, entries ite
 			return
 		}
 		defer folder.Close()
-		for d, err := range compare(ctx, site, folder, entries) {
-			if !yield(d, err) {
-				return
-			}
-		}
+		differences(folder)(yield)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/larch-project/larch/deploy"
+	"github.com/larch-project/larch/tree"
 )
 
 // separator stands between what is to be mounted and the program that is to run.
@@ -23,24 +25,23 @@ type order struct {
 	Root   string `json:"root"`   // of the site: an absolute path
 	Folder string `json:"folder"` // of the deployment, below it
 	Verity bool   `json:"verity"` // refuse contents that the kernel does not answer for
-
-	// The folder of stubs that was compared with the tree.
-	Device uint64 `json:"device"`
-	Inode  uint64 `json:"inode"`
+	Stubs  int    `json:"stubs"`  // the descriptor of their tree, as text
 
 	Sample deploy.Sample `json:"sample"`
 }
 
-// prepare compares the stubs with the tree, and has the command begin through Enter
-// in namespaces of its own.
+// prepare has the command begin through Enter in namespaces of its own, and gives it the
+// tree of stubs.
 func (b Backend) prepare(ctx context.Context, site deploy.Site, name string, cmd *exec.Cmd) error {
 	if len(b.Command) == 0 {
 		return errors.New("overlay: no command is known that mounts")
 	}
-	m, err := examine(ctx, site, name)
+	m, stubs, err := examine(ctx, site, name)
 	if err != nil {
 		return fmt.Errorf("deployment %.12s: %w", name, err)
 	}
+	m.Stubs = 3 + len(cmd.ExtraFiles)
+	cmd.ExtraFiles = append(cmd.ExtraFiles, stubs)
 	spec, err := json.Marshal(m)
 	if err != nil {
 		return err
@@ -59,33 +60,67 @@ func (b Backend) prepare(ctx context.Context, site deploy.Site, name string, cmd
 	return nil
 }
 
-// examine finds out what to mount; stubs that are not those of the tree are
-// deploy.ErrDamaged.
-func examine(ctx context.Context, site deploy.Site, name string) (*order, error) {
+// examine finds out what to mount, and writes the stubs down.
+func examine(ctx context.Context, site deploy.Site, name string) (*order, *os.File, error) {
 	folder, err := site.Root.OpenDir(named(name).Folder())
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer folder.Close()
+	for d, err := range differences(folder) {
+		if err == nil {
+			err = fmt.Errorf("%w: %s %s", deploy.ErrDamaged, d.Path.Quoted(), d.Problem)
+		}
+		return nil, nil, err
+	}
 	var n note
 	if err := deploy.ReadNote(folder, &n); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var sample deploy.Sample
-	for d, err := range compare(ctx, site, folder, sampled(site.Content, site.Content.Tree(name), &sample)) {
-		if err != nil {
-			return nil, err
-		}
-		return nil, fmt.Errorf("%w: %s %s", deploy.ErrDamaged, d.Path.Quoted(), d.Problem)
-	}
-	st, err := folder.Lstat(treeName)
+	m := &order{Root: site.Root.Path(), Folder: named(name).Folder(), Verity: n.Verity}
+	f, err := inMemory()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return &order{
-		Root: site.Root.Path(), Folder: named(name).Folder(), Verity: n.Verity,
-		Device: uint64(st.Dev), Inode: st.Ino, Sample: sample,
-	}, nil
+	if err := m.list(ctx, site, name, f); err != nil {
+		f.Close()
+		return nil, nil, err
+	}
+	return m, f, nil
+}
+
+// inMemory makes a file that only who inherits it can reach.
+func inMemory() (*os.File, error) {
+	fd, err := unix.MemfdCreate("larch-stubs", unix.MFD_CLOEXEC|unix.MFD_NOEXEC_SEAL)
+	if err != nil {
+		return nil, os.NewSyscallError("memfd_create", err)
+	}
+	return os.NewFile(uintptr(fd), "(stubs)"), nil
+}
+
+// list writes the tree of stubs to f, from the tree as it was signed, and finds its
+// sample.
+func (m *order) list(ctx context.Context, site deploy.Site, name string, f *os.File) error {
+	text := tree.NewEncoder(f)
+	for e, err := range stubs(site.Content, site.Content.Tree(name)) {
+		if err == nil && ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		if err == nil {
+			err = text.Write(e)
+		}
+		if err != nil {
+			return err
+		}
+		if e.External() {
+			m.Sample.Consider(e, objects+redirected(e))
+		}
+	}
+	if err := text.Close(); err != nil {
+		return err
+	}
+	_, err := f.Seek(0, io.SeekStart)
+	return err
 }
 
 // isolated tells whether a command begins in a mount namespace of its own.

@@ -73,26 +73,22 @@ func stub(content deploy.Content, e *tree.Entry) (*tree.Entry, error) {
 	return &made, nil
 }
 
+// redirected gives where the content of a stub is, below the data-only layer: an
+// absolute path there.
+func redirected(stub *tree.Entry) string {
+	for _, x := range stub.Xattrs {
+		if x.Name == redirect {
+			return string(x.Value)
+		}
+	}
+	return ""
+}
+
 // metacopyValue says that the content is elsewhere, and what it measures.
 //
 // Source: struct ovl_metacopy of Linux: version 0, its length, flags 0, SHA-256.
 func metacopyValue(d digest.Digest) []byte {
 	return append([]byte{0, 4 + digest.Size, 0, 1}, d[:]...)
-}
-
-// isStub is a deploy.Known: it tells whether a file is the stub of an entry that
-// stubs gave.
-func isStub(e *tree.Entry, dir *beneath.Dir, name string, _ *unix.Stat_t) bool {
-	if !e.External() {
-		return false
-	}
-	f, err := dir.Open(name)
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	problems, err := deploy.Xattrs(e, f)
-	return err == nil && len(problems) == 0
 }
 
 // mostNoted bounds how many different stubs of one tree are remembered, to make
@@ -101,10 +97,8 @@ const mostNoted = 1 << 16
 
 // maker implements deploy.Maker.
 type maker struct {
-	look     *deploy.Look
-	root     *beneath.Dir // of the tree of stubs
-	previous *beneath.Dir // another such tree; nil if there is none
-	owner    atomic.Bool  // attributes can be set of files alone that their owner may write
+	root  *beneath.Dir // of the tree of stubs
+	owner atomic.Bool  // attributes can be set of files alone that their owner may write
 
 	mu   sync.Mutex
 	made map[string]string // key to a path below root
@@ -118,9 +112,6 @@ func (m *maker) File(dir *beneath.Dir, e *tree.Entry, name string) error {
 	if !e.External() {
 		return m.create(dir, e, name)
 	}
-	if _, err := m.look.At(e); err != nil {
-		return err
-	}
 	if linked, err := m.link(dir, e, name); linked || err != nil {
 		return err
 	}
@@ -131,37 +122,19 @@ func (m *maker) File(dir *beneath.Dir, e *tree.Entry, name string) error {
 	return nil
 }
 
-// link gives an equal stub, of this tree or the previous one, one more name.
+// link gives an equal stub one more name.
 func (m *maker) link(dir *beneath.Dir, e *tree.Entry, name string) (bool, error) {
 	m.mu.Lock()
 	first, known := m.made[key(e)]
 	m.mu.Unlock()
-	from := m.root
 	if !known {
-		if first = string(e.Path[1:]); !m.has(e, first) {
-			return false, nil
-		}
-		from = m.previous
+		return false, nil
 	}
-	err := dir.Link(from, first, name)
+	err := dir.Link(m.root, first, name)
 	if errors.Is(err, unix.EMLINK) {
 		return false, nil
 	}
-	if err == nil && !known {
-		m.note(e)
-	}
 	return err == nil, err
-}
-
-// has tells whether the previous tree has the very stub.
-func (m *maker) has(e *tree.Entry, name string) bool {
-	if m.previous == nil {
-		return false
-	}
-	st, err := m.previous.Lstat(name)
-	return err == nil && st.Mode == unix.S_IFREG|e.Mode&^0o222 && st.Size == e.Size &&
-		int64(st.Mtim.Sec) == e.Mtime.Sec && uint32(st.Mtim.Nsec) == e.Mtime.Nsec &&
-		(e.UID == 0 && e.GID == 0 || st.Uid == e.UID && st.Gid == e.GID) && isStub(e, m.previous, name, &st)
 }
 
 func (m *maker) note(e *tree.Entry) {
@@ -209,9 +182,6 @@ func (m *maker) create(dir *beneath.Dir, e *tree.Entry, name string) error {
 	if err == nil {
 		err = m.dress(f, e, mode, made)
 	}
-	if errors.Is(err, unix.EOPNOTSUPP) {
-		err = fmt.Errorf("%w: the file system has no user attributes: put the installation on another one, or use another backend", err)
-	}
 	return errors.Join(err, f.Close())
 }
 
@@ -233,21 +203,4 @@ func (m *maker) dress(f *os.File, e *tree.Entry, mode, made uint32) error {
 		err = inode.SetTime(f, e.Mtime.Sec, e.Mtime.Nsec)
 	}
 	return err
-}
-
-// sampled passes a tree on and finds its sample.
-func sampled(content deploy.Content, entries iter.Seq2[*tree.Entry, error], found *deploy.Sample) iter.Seq2[*tree.Entry, error] {
-	return func(yield func(*tree.Entry, error) bool) {
-		for e, err := range entries {
-			if err == nil && e.External() {
-				var name string
-				if name, err = content.Locate(e); err == nil {
-					found.Consider(e, name)
-				}
-			}
-			if !yield(e, err) || err != nil {
-				return
-			}
-		}
-	}
 }

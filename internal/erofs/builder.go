@@ -24,7 +24,9 @@ const (
 	MaxContent = 5000    // bytes of content in an image
 	maxName    = 255
 	maxTarget  = 4095
-	maxXattrs  = 32767 // bytes of an inode's attributes, as upstream counts them
+	maxXattrs  = 32767 // bytes of an inode's attributes, as upstream counts them:
+
+	xattrGrowth = 7 // for each, beside its name and value
 )
 
 // Bits of modes.
@@ -211,7 +213,7 @@ func (b *Builder) describe(i *inode, n *Node) error {
 
 func (b *Builder) file(i *inode, n *Node) error {
 	if n.Content == nil {
-		if n.Size > 1<<53 {
+		if n.Size > 1<<53 { // upstream takes the very largest, whose chunks it counts with an overflow
 			return fmt.Errorf("%w: file of %d bytes", ErrTooLarge, n.Size)
 		}
 		return nil
@@ -264,35 +266,36 @@ func (b *Builder) take(i *inode, x Xattr) (growth int) {
 	a.inode, a.at = len(b.nodes)+1, len(b.lists)
 	b.lists = append(b.lists, number)
 	i.xattrs.n++
-	return 7 + len(x.Name) + len(x.Value)
+	return xattrGrowth + len(x.Name) + len(x.Value)
 }
 
-// set gives an inode an attribute, in the place of one of that name. The inode's list
-// is the last one.
-func (b *Builder) set(i *inode, name string, value []byte) {
+// set gives an inode an attribute, in the place of one of that name, and says by how
+// much its attributes grow. The inode's list is the last one.
+func (b *Builder) set(i *inode, name string, value []byte) (growth int) {
 	attribute := b.pairs.attribute(name)
 	number := b.pairs.number(attribute, value)
 	list := b.list(i)
 	for k, have := range list {
 		if b.pairs.list[have].attribute == attribute {
 			list[k] = number
-			return
+			return len(value) - int(b.pairs.list[have].size)
 		}
 	}
 	b.lists = append(b.lists, number)
 	i.xattrs.n++
+	return xattrGrowth + len(name) + len(value)
 }
 
 func (b *Builder) list(i *inode) []uint32 { return b.lists[i.xattrs.at:][:i.xattrs.n] }
 
 // change is set for an inode whose list is somewhere.
-func (b *Builder) change(i *inode, name string, value []byte) {
+func (b *Builder) change(i *inode, name string, value []byte) (growth int) {
 	old := b.list(i)
 	if int(i.xattrs.at+i.xattrs.n) != len(b.lists) {
 		i.xattrs.at = uint32(len(b.lists))
 		b.lists = append(b.lists, old...)
 	}
-	b.set(i, name, value)
+	return b.set(i, name, value)
 }
 
 func (b *Builder) text(s string) span {
@@ -306,7 +309,7 @@ func (b *Builder) bytes(s span) []byte { return b.texts[s.at:][:s.n] }
 // locate finds the directory that an entry is in, and its name there.
 func (b *Builder) locate(path string, i *inode) (name string, err error) {
 	if path == "" {
-		return "", bad("empty path")
+		return "", bad("no path")
 	}
 	trimmed := strings.TrimLeft(path, "/")
 	switch {
@@ -321,7 +324,10 @@ func (b *Builder) locate(path string, i *inode) (name string, err error) {
 	}
 	cut := strings.LastIndexByte(path, '/') + 1
 	dir, name := path[:cut], path[cut:]
-	if name == "" || name == "." || name == ".." || len(name) > maxName || strings.IndexByte(name, 0) >= 0 {
+	switch {
+	case len(name) > maxName:
+		return "", bad("name %.40q... of %d bytes, limit %d", name, len(name), maxName)
+	case name == "" || name == "." || name == ".." || strings.IndexByte(name, 0) >= 0:
 		return "", bad("%q: not a name", path)
 	}
 	if dir != b.recent || dir == "" {

@@ -30,13 +30,19 @@ const (
 const (
 	// maxXattrText bounds the attributes of a line, escaped, in bytes.
 	maxXattrText = 65535
-	// maxLine bounds a line, in bytes: names, content and attributes, all escaped.
-	maxLine = 4*(2*4096+MaxContent) + maxXattrText + 1024
+	// maxLine bounds a line, in bytes. Content and attributes take at most a tenth of it;
+	// the rest is for paths, which upstream does not bound.
+	maxLine = 1 << 20
 )
+
+// errMistake is matched by what is refused although upstream takes it: there it gives
+// an image that nobody meant, or one that depends on what was in memory.
+var errMistake = errors.New("mkcomposefs takes this, by mistake")
 
 // ReadDump adds the entries of a composefs dump, as `mkcomposefs --from-file` reads
 // it: numbers are as in C, too large ones are cut. What upstream accepts by mistake is
-// refused. Input untrusted; the error names the line.
+// refused: owners and devices that are no numbers, and digests that are none where they
+// count. Input untrusted; the error names the line.
 //
 // Source: composefs-dump(5).
 func (b *Builder) ReadDump(r io.Reader) error {
@@ -84,6 +90,9 @@ func (p *dumpParser) add(b *Builder, line []byte) error {
 	if err != nil {
 		return err
 	}
+	if len(path) == 0 {
+		return bad("no path")
+	}
 	p.node.Path = string(path)
 	mode := p.fields[fieldMode]
 	if further, isLink := bytes.CutPrefix(mode, []byte("@")); isLink {
@@ -120,8 +129,11 @@ func (p *dumpParser) link(b *Builder, mode []byte) error {
 	if err != nil {
 		return err
 	}
-	if !set || len(target) == 0 {
+	switch {
+	case !set:
 		return bad("a further name of nothing")
+	case len(target) == 0:
+		return bad("a further name of the root (%w)", errMistake)
 	}
 	p.node.Link = string(target)
 	return b.Add(&p.node)
@@ -138,7 +150,10 @@ func (p *dumpParser) numbers() error {
 		{fieldUID, 10, &uid}, {fieldGID, 10, &gid}, {fieldRdev, 10, &rdev},
 	} {
 		v, err := number(p.fields[f.field], f.base)
-		if err != nil {
+		switch mistaken := uid != 0 && (f.field == fieldGID || f.field == fieldRdev); {
+		case err != nil && mistaken:
+			return fmt.Errorf("%w (%w)", err, errMistake)
+		case err != nil:
 			return err
 		}
 		*f.to = v
@@ -165,15 +180,13 @@ func number(text []byte, base int) (uint64, error) {
 		negative = digits[0] == '-'
 		digits = digits[1:]
 	}
-	if len(digits) == 0 || digits[0] == '_' {
+	if len(digits) == 0 || bytes.ContainsFunc(digits, func(c rune) bool { return c < '0' || c >= '0'+rune(base) }) {
 		return 0, bad("%.40q is no number", text)
 	}
 	v, err := strconv.ParseUint(string(digits), base, 64)
 	switch {
-	case errors.Is(err, strconv.ErrRange):
+	case err != nil: // too large
 		return math.MaxUint64, nil
-	case err != nil:
-		return 0, bad("%.40q is no number", text)
 	case negative:
 		return -v, nil
 	}
@@ -208,22 +221,19 @@ func (p *dumpParser) contents() error {
 	return nil
 }
 
-// digest reads the digest. Only a file whose content is elsewhere needs it to be one or
-// a dash; upstream's own dumps end before it.
+// digest reads the digest of a file whose content is elsewhere. Of others it does not
+// count, whatever it is.
 func (p *dumpParser) digest(inside bool) error {
 	n := &p.node
 	name, measured, err := p.optional(p.fields[fieldDigest])
-	if err != nil || !measured {
+	if err != nil || !measured || n.Mode&typeBits != typeFile || inside || n.Size == 0 {
 		return err
 	}
-	if elsewhere := n.Mode&typeBits == typeFile && !inside && n.Size > 0; len(name) == 0 && !elsewhere {
-		return nil
-	}
 	if len(name) != 2*len(n.Digest) {
-		return bad("a digest of %d digits", len(name))
+		return bad("a digest of %d digits (%w)", len(name), errMistake)
 	}
 	if _, err := hex.Decode(n.Digest[:], name); err != nil {
-		return bad("digest %q: %w", name, err)
+		return bad("digest %q: %w (%w)", name, err, errMistake)
 	}
 	n.Measured = true
 	return nil

@@ -63,7 +63,9 @@ func (b *Builder) Finish(opt Options) (*Image, error) {
 	if img.version < 1 && opt.MaxVersion >= 1 && slices.ContainsFunc(b.nodes, func(i inode) bool { return i.whiteout() }) {
 		img.version = 1
 	}
-	img.rewrite()
+	if err := img.rewrite(); err != nil {
+		return nil, err
+	}
 	if err := b.addRootWhiteouts(); err != nil {
 		return nil, err
 	}
@@ -161,7 +163,7 @@ func (b *Builder) follow(n int32) error {
 		}
 	}
 	if n != end && b.nodes[end].kind() == typeDir {
-		return b.wrong(n, "it links to a directory, %.80q", b.bytes(b.nodes[n].data))
+		return b.wrong(n, "it links to a directory, %.80q (%w)", b.bytes(b.nodes[n].data), errMistake)
 	}
 	for b.nodes[n].further {
 		n, b.nodes[n].target = b.nodes[n].target, end
@@ -184,33 +186,54 @@ func (b *Builder) find(path []byte) (at int32, ok bool) {
 
 // rewrite makes files of whiteouts, which an overlay on top sees as whiteouts again,
 // and the root opaque.
-func (img *Image) rewrite() {
+func (img *Image) rewrite() error {
 	for n := range img.nodes {
 		i := &img.nodes[n]
 		if !i.whiteout() {
 			continue
 		}
 		i.mode, i.size = i.mode&^typeBits|typeFile, 0
-		img.change(i, escaped+"whiteout", nil)
-		img.change(i, "user.overlay.whiteout", nil)
-		img.mark(&img.nodes[i.parent])
+		if err := img.mark(int32(n), Xattr{escaped + "whiteout", nil}, Xattr{"user.overlay.whiteout", nil}); err != nil {
+			return err
+		}
+		if err := img.markFolder(i.parent); err != nil {
+			return err
+		}
 	}
 	img.change(&img.nodes[0], opaque, []byte("y"))
+	return nil
 }
 
-// mark tells overlayfs that a directory has whiteouts; once, for each change of a list
-// copies it.
-func (img *Image) mark(dir *inode) {
-	if dir.marked {
-		return
+// markFolder tells overlayfs that a directory has whiteouts; once, for each change of a
+// list copies it.
+func (img *Image) markFolder(n int32) error {
+	if img.nodes[n].marked {
+		return nil
 	}
-	dir.marked = true
-	img.change(dir, escaped+"whiteouts", nil)
-	img.change(dir, "user.overlay.whiteouts", nil)
+	img.nodes[n].marked = true
+	marks := []Xattr{{escaped + "whiteouts", nil}, {"user.overlay.whiteouts", nil}}
 	if img.version >= 1 {
-		img.change(dir, escaped+"opaque", []byte("x"))
-		img.change(dir, "user.overlay.opaque", []byte("x"))
+		marks = append(marks, Xattr{escaped + "opaque", []byte("x")}, Xattr{"user.overlay.opaque", []byte("x")})
 	}
+	return img.mark(n, marks...)
+}
+
+// mark gives an inode attributes. Where they take the place of longer ones upstream's
+// count of what it added falls below zero, which it takes for too much; it begins anew
+// where the only attribute is replaced.
+func (img *Image) mark(n int32, marks ...Xattr) error {
+	i, growth := &img.nodes[n], 0
+	for _, x := range marks {
+		alone := i.xattrs.n == 1
+		growth += img.change(i, x.Name, x.Value)
+		if alone && i.xattrs.n == 1 {
+			growth = xattrGrowth + len(x.Name) + len(x.Value)
+		}
+		if growth < 0 {
+			return img.wrong(n, "attribute %s must be for the whiteout, and is there with a long value", x.Name)
+		}
+	}
+	return nil
 }
 
 // addRootWhiteouts hides the folders of contents from kernels that have no data-only

@@ -22,6 +22,7 @@ func TestRefused(t *testing.T) {
 		"large content of a fifo":      {rootLine + fmt.Sprintf("/p %d 10644 1 0 0 0 0.0 - %s -\n", len(large), large), "line 2"},
 		"long object of a file":        {rootLine + "/f 9 100644 1 0 0 0 0.0 " + long + " - -\n", "line 2"},
 		"long object of a directory":   {rootLine + "/d 0 40755 2 0 0 0 0.0 " + long + " - -\n", "line 2"},
+		"line that is too long":        {rootLine + strings.Repeat("/", maxLine) + "f 0 100644 1 0 0 0 0.0 - - -\n", "line 2"},
 		"file without a digest field":  {rootLine + "/f 1 100644 1 0 0 0 0.0 - -\n", "line 2"},
 		"file without a content field": {rootLine + "/f 1 100644 1 0 0 0 0.0 -\n", "line 2"},
 		"directory without a time":     {rootLine + "/d 0 40755 2 0 0 0\n", "line 2"},

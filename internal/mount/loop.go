@@ -1,7 +1,9 @@
 package mount
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strconv"
 
@@ -45,4 +47,28 @@ func Loop(f *os.File, flags, block uint32) (*os.File, error) {
 		}
 	}
 	return nil, fmt.Errorf("no free loop device: %w", unix.EBUSY)
+}
+
+// LoopAgain opens a loop device that is in use already, for writing, and keeps it:
+// fs.ErrNotExist if it is not, any more, unix.EBUSY if it is not one of all of the open
+// file f.
+func LoopAgain(name string, f *os.File) (*os.File, error) {
+	loop, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	info, err := unix.IoctlLoopGetStatus64(int(loop.Fd()))
+	var st unix.Stat_t
+	switch stat := unix.Fstat(int(f.Fd()), &st); {
+	case errors.Is(err, unix.ENXIO):
+		err = &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	case err != nil || stat != nil:
+		err = fmt.Errorf("%s: %w", name, errors.Join(err, stat))
+	case info.Device != uint64(st.Dev) || info.Inode != st.Ino || info.Offset != 0 || info.Sizelimit != 0 || info.Flags&unix.LO_FLAGS_READ_ONLY != 0:
+		err = fmt.Errorf("%s: %w", name, unix.EBUSY)
+	default:
+		return loop, nil
+	}
+	loop.Close()
+	return nil, err
 }

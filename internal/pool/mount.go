@@ -1,7 +1,9 @@
 package pool
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,11 +26,11 @@ func Mount(name string) error {
 	if err != nil {
 		return err
 	}
-	if used != "" {
-		points, err := mounted(used)
-		if err != nil || len(points) == 1 && points[0] == m.At {
-			return err
-		}
+	points, err := mounted(used)
+	if err != nil || len(points) == 1 && points[0] == m.At {
+		return err
+	}
+	if len(points) > 0 {
 		return fmt.Errorf("%s is in use as %s, mounted at %q: %w", name, used, points, unix.EBUSY)
 	}
 	if err := os.MkdirAll(m.At, 0o755); err != nil {
@@ -37,12 +39,26 @@ func Mount(name string) error {
 	if _, err := preparePoint(m.At); err != nil {
 		return err
 	}
-	loop, err := mount.Loop(f, unix.LO_FLAGS_DIRECT_IO, 0)
+	loop, err := device(f, used)
 	if err != nil {
 		return err
 	}
 	defer loop.Close() // the mount keeps it
 	return attach(loop.Name(), m)
+}
+
+// device gives the loop device of an open file: the one that is used already, if any. A
+// process with a mount namespace of its own keeps what was mounted when it began, and so
+// may have the file system in use where nobody else sees it. A second device of the file
+// would be a second writer.
+func device(f *os.File, used string) (*os.File, error) {
+	if used != "" {
+		loop, err := mount.LoopAgain(used, f)
+		if !errors.Is(err, fs.ErrNotExist) { // gone since
+			return loop, err
+		}
+	}
+	return mount.Loop(f, unix.LO_FLAGS_DIRECT_IO, 0)
 }
 
 func attach(device string, m mark) error {
@@ -82,8 +98,11 @@ func loopOf(f *os.File) (string, error) {
 	return "", nil
 }
 
-// mounted lists where a device is mounted.
+// mounted lists where a device, which may be "", is mounted.
 func mounted(device string) ([]string, error) {
+	if device == "" {
+		return nil, nil
+	}
 	table, err := mount.Table()
 	var points []string
 	for _, e := range table {

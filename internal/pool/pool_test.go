@@ -207,6 +207,35 @@ func TestVanishedAndElsewhere(t *testing.T) {
 	}
 }
 
+// a namespace that was made while the pool was mounted keeps its loop device in use
+func TestMountedInAnotherNamespace(t *testing.T) {
+	o := newPool(t, 300*mib)
+	must(t, os.WriteFile(filepath.Join(o.At, "file"), []byte("text"), 0o644))
+	other := exec.Command("unshare", "--mount", "--propagation", "private", "sh", "-c", "echo; read line || :")
+	release, err := other.StdinPipe()
+	must(t, err)
+	ready, err := other.StdoutPipe()
+	must(t, err, other.Start())
+	_, err = ready.Read(make([]byte, 1))
+	must(t, err, Unmount(o.At))
+	f, err := Open(o.File)
+	must(t, err)
+	defer f.Close()
+	before, err := loopOf(f)
+	must(t, err)
+	if before == "" {
+		t.Fatal("the other namespace does not keep the device")
+	}
+	must(t, Mount(o.File))
+	if after, err := loopOf(f); err != nil || after != before {
+		t.Errorf("device %q after %q, error %v: two of them would write", after, before, err)
+	}
+	must(t, release.Close(), other.Wait())
+	if text, err := os.ReadFile(filepath.Join(o.At, "file")); err != nil || string(text) != "text" {
+		t.Errorf("read %q, error %v", text, err)
+	}
+}
+
 func TestCreateGoesOn(t *testing.T) {
 	o := newPool(t, 300*mib)
 	before, err := os.Stat(o.File)
