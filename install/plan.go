@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -203,13 +204,32 @@ func (i *Installation) PlanUninstall(ctx context.Context, refs []string, opt Pla
 	})
 }
 
-// plan makes a plan: change says what is wanted, and the rest follows.
+// attempts are how often a plan is made at most, where each time something that it
+// needs is removed from the remote in between.
+const attempts = 5
+
+// plan makes a plan: change says what is wanted, and the rest follows. A publisher may
+// remove an old release when a new one is there, while a plan for the old one is made;
+// then there is one for the new one.
 func (i *Installation) plan(ctx context.Context, verb Verb, opt PlanOptions, change func(*Plan, *draft) error) (*Plan, error) {
-	p := &Plan{Verb: verb, inst: i, opt: opt, from: &sources{inst: i}}
-	if err := p.make(ctx, change); err != nil {
-		return nil, errors.Join(err, p.Close())
+	for n := 1; ; n++ {
+		p := &Plan{Verb: verb, inst: i, opt: opt, from: &sources{inst: i}}
+		err := p.make(ctx, change)
+		if err == nil {
+			return p, nil
+		}
+		again := n < attempts && p.Outdated(ctx, err)
+		if failed := p.Close(); failed != nil || !again {
+			return nil, errors.Join(err, failed)
+		}
 	}
-	return p, nil
+}
+
+// Outdated tells whether something is missing from a remote, by an error of the plan's,
+// and one of its remotes has changed since the plan was made: there is another plan then
+// that may succeed. It asks the remotes.
+func (p *Plan) Outdated(ctx context.Context, err error) bool {
+	return errors.Is(err, fs.ErrNotExist) && p.from != nil && p.from.changed(ctx)
 }
 
 func (p *Plan) make(ctx context.Context, change func(*Plan, *draft) error) (err error) {

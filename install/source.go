@@ -246,6 +246,15 @@ func joined(silent map[string]error) error {
 	return errors.Join(errs...)
 }
 
+// changed tells whether a remote has another head than the one that was used; it is
+// taken up then.
+func (all *sources) changed(ctx context.Context) bool {
+	return slices.ContainsFunc(all.list, func(s *source) bool {
+		before := s.head()
+		return s.fresh && s.refresh(ctx) == nil && !bytes.Equal(before, s.head())
+	})
+}
+
 // Close ends all connections.
 func (all *sources) Close() error {
 	var errs []error

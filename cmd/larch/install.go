@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -166,35 +167,52 @@ func (d *changed) warn(warnings []install.Warning) {
 	}
 }
 
-// change plans a transaction, shows it, asks, and applies it.
+// attempts are how often a transaction is planned at most, where each time the remote
+// loses what is fetched for a newer release.
+const attempts = 3
+
+// change plans a transaction, shows it, asks, and applies it; and again, if the remote
+// has a newer release by then, and not all of the planned one any more.
 func (c *command) change(ctx context.Context, plan func(context.Context, *install.Installation) (*install.Plan, error), dry bool) error {
 	return c.withInstallation(func(i *install.Installation) error {
-		p, err := plan(ctx, i)
-		if err != nil {
-			return err
+		for n := 1; ; n++ {
+			p, err := plan(ctx, i)
+			if err != nil {
+				return err
+			}
+			err = c.carryOut(ctx, p, dry)
+			_, done := errors.AsType[*partialError](err)
+			again := n < attempts && !done && p.Outdated(ctx, err)
+			p.Close()
+			if !again {
+				return err
+			}
 		}
-		defer p.Close()
-		defer c.printNotes(p)
-		doc := newChanged(p)
-		doc.DryRun = dry
-		if dry {
-			return c.partly(c.report(doc, doc.printPlan), p.Silent)
-		}
-		if err := c.confirm(doc, p.Verb == install.Update); err != nil {
-			return err
-		}
-		c.explain(doc)
-		bar := c.progress("fetching", p.Bytes)
-		done, err := p.Apply(ctx, bar.reach)
-		bar.end(err)
-		if err != nil {
-			return err
-		}
-		doc.Generation, doc.Requests, doc.BytesFetched = done.Generation, done.Requests, done.Fetched
-		doc.BytesReused, doc.ObjectsFetched, doc.Seconds = done.Reused, done.Objects, done.Took.Seconds()
-		doc.warn(done.Warnings)
-		return c.partly(c.report(doc, doc.printResult), p.Silent)
 	})
+}
+
+// carryOut shows a plan, asks, and applies it.
+func (c *command) carryOut(ctx context.Context, p *install.Plan, dry bool) error {
+	defer c.printNotes(p)
+	doc := newChanged(p)
+	doc.DryRun = dry
+	if dry {
+		return c.partly(c.report(doc, doc.printPlan), p.Silent)
+	}
+	if err := c.confirm(doc, p.Verb == install.Update); err != nil {
+		return err
+	}
+	c.explain(doc)
+	bar := c.progress("fetching", p.Bytes)
+	done, err := p.Apply(ctx, bar.reach)
+	bar.end(err)
+	if err != nil {
+		return err
+	}
+	doc.Generation, doc.Requests, doc.BytesFetched = done.Generation, done.Requests, done.Fetched
+	doc.BytesReused, doc.ObjectsFetched, doc.Seconds = done.Reused, done.Objects, done.Took.Seconds()
+	doc.warn(done.Warnings)
+	return c.partly(c.report(doc, doc.printResult), p.Silent)
 }
 
 // partly is the error of a verb that has printed what it did, and could not do the

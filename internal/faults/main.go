@@ -28,6 +28,11 @@ type options struct {
 	kind    string
 }
 
+// flipMode flips bits.
+const flipMode = "flips"
+
+func (o *options) modeList() []string { return strings.Split(o.modes, ",") }
+
 func main() {
 	var o options
 	all := flag.Bool("all", false, "all points of all scenarios")
@@ -36,8 +41,8 @@ func main() {
 	flag.BoolVar(&o.every, "every", false, "each error at each call, not one after the other")
 	flag.IntVar(&o.workers, "workers", 2, "points at a time")
 	flag.Uint64Var(&o.seed, "seed", uint64(time.Now().UnixNano()), "what is chosen where not all is")
-	flag.StringVar(&o.modes, "modes", "changes,signals,closes,reads", "what is done: kills and errors at changes, or one of them alone (kills, errors), signals, errors of close and read")
-	flag.IntVar(&o.flips, "flips", 10_000, "bits that are flipped in a store, and in a repository; 0 for none")
+	flag.StringVar(&o.modes, "modes", "changes,signals,closes,reads,flips", "what is done: kills and errors at changes, or one of them alone (kills, errors), signals, errors of close and read, bits that are flipped")
+	flag.IntVar(&o.flips, "flips", 10_000, "bits that are flipped in an installation, and in a repository")
 	flag.BoolVar(&o.peers, "peers", false, "instead: what the same does to the programs of others")
 	flag.StringVar(&o.kind, "fs", inMemory, "file system: tmpfs, or btrfs for the backend of that name")
 	flag.Parse()
@@ -73,8 +78,11 @@ func (o *options) run() (err error) {
 	if err := l.controlled(o); err != nil {
 		return err
 	}
-	bad := o.tallies(l, scenarios)
-	if o.flips > 0 && !o.peers && o.only == "" {
+	bad := 0
+	if o.modes != flipMode {
+		bad = o.tallies(l, scenarios)
+	}
+	if slices.Contains(o.modeList(), flipMode) && !o.peers && o.only == "" {
 		if err := o.flip(l); err != nil {
 			return err
 		}
@@ -122,7 +130,7 @@ func (l *lab) tally(s *scenario, o *options) (*tally, error) {
 	}
 	t := &tally{name: s.name, calls: e.calls}
 	r := rand.New(rand.NewPCG(o.seed, uint64(len(s.name))))
-	for _, mode := range strings.Split(o.modes, ",") {
+	for _, mode := range o.modeList() {
 		e, plans, n := e, []trace.Plan(nil), o.n
 		switch mode {
 		case "changes":
@@ -133,6 +141,8 @@ func (l *lab) tally(s *scenario, o *options) (*tally, error) {
 			plans, n = slices.DeleteFunc(e.plans(o.every), isKill), 3*n
 		case "signals":
 			plans = e.signals()
+		case flipMode: // concerns no command
+			continue
 		default:
 			if e, err = e.in(trace.Mode(mode)); err != nil {
 				return nil, err

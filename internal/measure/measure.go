@@ -9,6 +9,7 @@ package measure
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io/fs"
 	"os"
@@ -39,7 +40,7 @@ func Command(name string, args ...string) *exec.Cmd {
 }
 
 // Run runs a command to its end and gives its standard output. Env is added to
-// this program's environment; what the command complains of is in the error.
+// this program's environment; what the command complains of is in the error, which it may print as a document.
 func Run(env []string, name string, args ...string) (Usage, string, error) {
 	cmd := exec.Command(name, args...)
 	cmd.Env = append(os.Environ(), env...)
@@ -52,7 +53,7 @@ func Run(env []string, name string, args ...string) (Usage, string, error) {
 	err := cmd.Run()
 	wall := time.Since(start)
 	if err != nil {
-		return Usage{}, "", fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, complaint.String())
+		return Usage{}, "", fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, cmp.Or(complaint.String(), out.String()))
 	}
 	state := cmd.ProcessState
 	rusage := state.SysUsage().(*syscall.Rusage)

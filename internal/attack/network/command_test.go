@@ -189,6 +189,22 @@ func TestCommand(t *testing.T) {
 			u.judge(r, c.codes...)
 		})
 	}
+	t.Run("H-13 another version comes while contents do, and the old one is gone", func(t *testing.T) {
+		u := newUser(t)
+		f := &forger{t: t, server: u.server, keys: readKeys(t, theCommand.site.keys)}
+		old := f.newRelease()
+		u.server.lie("packs/", each(func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
+			u.server.serve(pruned(theCommand.site.versions[3], old))
+			w.WriteHeader(http.StatusNotFound)
+		}, transporttest.Honest))
+		if r := u.run("update", "--yes", "--no-deltas"); r.code != 0 {
+			t.Errorf("exit code %d: %s", r.code, r.errors)
+		}
+		if list := u.must("list", "--json"); !strings.Contains(list, `"version": "3"`) {
+			t.Errorf("installed: %s", list)
+		}
+		u.must("verify")
+	})
 	t.Run("E-08 a title that would command the terminal", func(t *testing.T) {
 		u := newUser(t)
 		f := &forger{t: t, server: u.server, keys: readKeys(t, theCommand.site.keys)}

@@ -230,11 +230,17 @@ func TestMirrors(t *testing.T) {
 	})
 	t.Run("H-13 another version comes, and the old one is gone", func(t *testing.T) {
 		w := newWorld(t)
-		gone := w.newRelease()[len("releases/"):]
+		w.server.lie("releases/", each(func(rw http.ResponseWriter, r *http.Request, honest http.Handler) {
+			honest.ServeHTTP(rw, r)
+			w.server.serve(pruned(w.site.versions[3], w.newRelease()))
+		}, transporttest.Honest))
+		w.judge(w.update(), verdict{ends: 3})
+	})
+	t.Run("H-13 each version is gone as soon as it is there", func(t *testing.T) {
+		w := newWorld(t)
 		w.server.lie("releases/", func(rw http.ResponseWriter, r *http.Request, honest http.Handler) {
 			honest.ServeHTTP(rw, r)
-			w.server.serve(w.site.versions[3])
-			w.server.put(state{"index/" + gone + ".zst": nil})
+			w.server.put(state{"index/" + strings.TrimPrefix(w.newRelease(), "releases/") + ".zst": nil})
 			w.server.lie("deltas/", transporttest.Status(404))
 			w.server.lie("trees/", transporttest.Status(404))
 		})

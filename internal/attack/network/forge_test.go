@@ -310,9 +310,23 @@ func (f *forger) release(data []byte) {
 // newRelease names the release document of version 2.
 func (w *world) newRelease() string {
 	w.t.Helper()
-	f := w.forger()
+	return w.forger().newRelease()
+}
+
+func (f *forger) newRelease() string {
+	f.t.Helper()
 	custom := target(f.document(versioned("publisher-main", f.newest("publisher-main"))))["custom"].(object)
 	return "releases/" + custom["release"].(string)
+}
+
+// pruned gives a state without what only a release has, which is named by its file.
+func pruned(from state, release string) state {
+	digest := strings.TrimPrefix(release, "releases/")
+	all := maps.Clone(from)
+	maps.DeleteFunc(all, func(name string, _ []byte) bool {
+		return name == release || name == "index/"+digest+".zst" || strings.HasPrefix(name, "deltas/"+digest+"/")
+	})
+	return all
 }
 
 // withRoot gives the newest state, with one more root.
