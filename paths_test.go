@@ -85,7 +85,7 @@ var byName = []struct{ where, calls, why string }{
 	{"fetch openSeed", "os.OpenFile", "a file of --seed, never a link or a fifo in the last place"},
 	{"transport/web readNetrc", "os.Open", "the file of passwords"},
 	{"install Installation.detachScratch", "os.Readlink", "/proc/self/fd: to compare a folder with the table of mounts"},
-	{"install openPoint", "unix.Open", "the folder to mount on, by O_PATH and never a link"},
+	{"install openFolder", "unix.Openat2", "the folder to mount on, by a path of which no link is a part"},
 	{"install Unmount", "filepath.EvalSymlinks", "to compare the folder with the table of mounts"},
 	{"deploy/composefs otherPlace", "filepath.EvalSymlinks", "to compare a folder with the table of mounts"},
 

@@ -17,6 +17,13 @@ import (
 // ErrNotMounted is matched when something is not a mount of Larch's.
 var ErrNotMounted = errors.New("not a mount of larch's")
 
+// ErrPoint is matched when a folder is no place for a mount: one that another user
+// could have put there, or none at all.
+var ErrPoint = errors.New("no place to mount at")
+
+// ErrNotRoot is matched when mounting needs root.
+var ErrNotRoot = errors.New("only root can mount")
+
 // mountSource is what tables of mounts show for what Larch mounts.
 const mountSource = "larch"
 
@@ -69,23 +76,20 @@ func (i *Installation) Mount(ctx context.Context, short, folder string) (err err
 // asRoot says what helps against a lack of privileges.
 func asRoot(err error) error {
 	if errors.Is(err, fs.ErrPermission) {
-		return fmt.Errorf("%w: only root can mount; \"larch path\" says where it is already", err)
+		return fmt.Errorf("%w (%w)", ErrNotRoot, err)
 	}
 	return err
 }
 
-// openPoint opens a folder on which something is to be mounted.
+// openPoint opens the folder to mount at. What belongs to another user than root and
+// this one is refused: the other could have meant it.
 func openPoint(name string) (*os.File, error) {
-	fd, err := unix.Open(name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	f, err := openFolder("mount at", name)
 	if err != nil {
-		if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
-			return nil, &fs.PathError{Op: "mount at", Path: name, Err: errors.New("it is no folder, or a symlink to one: name the folder itself")}
-		}
-		return nil, &fs.PathError{Op: "mount at", Path: name, Err: err}
+		return nil, err
 	}
-	f := os.NewFile(uintptr(fd), name)
 	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
 		f.Close()
 		return nil, &fs.PathError{Op: "mount at", Path: name, Err: err}
 	}
@@ -94,6 +98,23 @@ func openPoint(name string) (*os.File, error) {
 		return nil, fmt.Errorf("mount at %s: it belongs to user %d, who could put another in its place: %w", name, st.Uid, fs.ErrPermission)
 	}
 	return f, nil
+}
+
+// openFolder opens a folder for its place alone. No symlink may lead there, at the end
+// of the path or on the way: where others can write, theirs could lead anywhere.
+func openFolder(op, name string) (*os.File, error) {
+	fd, err := unix.Openat2(unix.AT_FDCWD, filepath.Clean(name), &unix.OpenHow{
+		Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_SYMLINKS,
+	})
+	switch {
+	case errors.Is(err, unix.ELOOP):
+		return nil, fmt.Errorf("%s %s: %w: a symlink is part of the path: name the folder itself", op, name, ErrPoint)
+	case errors.Is(err, unix.ENOTDIR):
+		return nil, fmt.Errorf("%s %s: %w: it is no folder", op, name, ErrPoint)
+	case err != nil:
+		return nil, &fs.PathError{Op: op, Path: name, Err: err}
+	}
+	return os.NewFile(uintptr(fd), name), nil
 }
 
 // MountAll mounts all deployments that are used through a mount: after a restart,
@@ -119,31 +140,38 @@ func (i *Installation) MountAll(ctx context.Context) (n int, err error) {
 // ErrNotMounted if there is nothing of ours, unix.EBUSY while programs use it, unless
 // lazy, which leaves it to those.
 func Unmount(folder string, lazy bool) error {
+	full, err := filepath.Abs(folder)
+	if err != nil {
+		return err
+	}
+	real, err := filepath.EvalSymlinks(filepath.Dir(full)) // as the table has it
+	if err != nil {
+		return err
+	}
+	above, err := openFolder("umount", real) // the folder itself would be in use
+	if err != nil {
+		return err
+	}
+	defer above.Close()
+	if ours, err := isOurs(filepath.Join(real, filepath.Base(full))); err != nil {
+		return err
+	} else if !ours {
+		return fmt.Errorf("%s: %w", folder, ErrNotMounted)
+	}
+	err = mount.Unmount(fmt.Sprintf("/proc/self/fd/%d/%s", above.Fd(), filepath.Base(full)), lazy)
+	if errors.Is(err, unix.EBUSY) {
+		return fmt.Errorf("%s: %w: programs use it: end them, or --lazy leaves it to them", folder, unix.EBUSY)
+	}
+	return asRoot(err)
+}
+
+// isOurs tells whether Larch has mounted what is seen at a path without symlinks.
+func isOurs(path string) (ours bool, err error) {
 	table, err := mount.Table()
-	if err != nil {
-		return err
-	}
-	real, err := filepath.Abs(folder)
-	if err != nil {
-		return err
-	}
-	above, err := filepath.EvalSymlinks(filepath.Dir(real)) // as the table has it
-	if err != nil {
-		return err
-	}
-	real = filepath.Join(above, filepath.Base(real))
-	ours := false
 	for _, e := range table {
-		if e.Point == real { // the last one is on top
+		if e.Point == path { // the last one is on top
 			ours = e.Source == mountSource || inDeployment.MatchString(e.Root)
 		}
 	}
-	if !ours {
-		return fmt.Errorf("%s: %w", folder, ErrNotMounted)
-	}
-	err = mount.Unmount(real, lazy)
-	if errors.Is(err, unix.EBUSY) {
-		return fmt.Errorf("%w: programs use it: end them, or --lazy leaves it to them", err)
-	}
-	return asRoot(err)
+	return ours, err
 }
