@@ -2,6 +2,7 @@ package overlay
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"os/exec"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/larch-project/larch/deploy"
+	"github.com/larch-project/larch/digest"
 	"github.com/larch-project/larch/internal/beneath"
 	"github.com/larch-project/larch/tree"
 )
@@ -87,14 +89,26 @@ func isRight(ctx context.Context, site deploy.Site, spec deploy.Spec, folder *be
 	if st, err := folder.Lstat(mountName); err != nil || st.Mode&unix.S_IFMT != unix.S_IFDIR {
 		return false, err
 	}
-	for _, err := range compare(ctx, site, folder, spec.Tree()) {
+	for _, err := range compare(ctx, unquestioned{site.Content}, folder, spec.Tree()) {
 		return false, err // the first difference is enough
 	}
 	return true, nil
 }
 
+// unquestioned says where contents are, whatever is wrong with them: the stubs that
+// lead there are right all the same.
+type unquestioned struct{ deploy.Content }
+
+func (u unquestioned) Locate(e *tree.Entry) (string, error) {
+	name, err := u.Content.Locate(e)
+	if errors.Is(err, digest.ErrMismatch) {
+		err = nil
+	}
+	return name, err
+}
+
 // compare finds the differences of a deployment's stubs from a tree.
-func compare(ctx context.Context, site deploy.Site, folder *beneath.Dir, entries iter.Seq2[*tree.Entry, error]) iter.Seq2[deploy.Difference, error] {
+func compare(ctx context.Context, content deploy.Content, folder *beneath.Dir, entries iter.Seq2[*tree.Entry, error]) iter.Seq2[deploy.Difference, error] {
 	return func(yield func(deploy.Difference, error) bool) {
 		root, err := folder.OpenDir(treeName)
 		if err != nil {
@@ -102,7 +116,7 @@ func compare(ctx context.Context, site deploy.Site, folder *beneath.Dir, entries
 			return
 		}
 		defer root.Close()
-		for d, err := range deploy.Compare(ctx, root, stubs(site.Content, entries), isStub) {
+		for d, err := range deploy.Compare(ctx, root, stubs(content, entries), isStub) {
 			if !yield(d, err) {
 				return
 			}
@@ -150,7 +164,7 @@ func differences(ctx context.Context, site deploy.Site, name string, entries ite
 			return
 		}
 		defer folder.Close()
-		for d, err := range compare(ctx, site, folder, entries) {
+		for d, err := range compare(ctx, unquestioned{site.Content}, folder, entries) {
 			if !yield(d, err) {
 				return
 			}

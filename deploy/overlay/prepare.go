@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/larch-project/larch/deploy"
+	"github.com/larch-project/larch/digest"
 )
 
 // separator stands between what is to be mounted and the program that is to run.
@@ -72,7 +73,10 @@ func examine(ctx context.Context, site deploy.Site, name string) (*order, error)
 		return nil, err
 	}
 	var sample deploy.Sample
-	for d, err := range compare(ctx, site, folder, sampled(site.Content, site.Content.Tree(name), &sample)) {
+	for d, err := range compare(ctx, site.Content, folder, sampled(site.Content, site.Content.Tree(name), &sample)) {
+		if errors.Is(err, digest.ErrMismatch) { // of a content that was in doubt
+			err = fmt.Errorf("%w: %w", deploy.ErrDamaged, err)
+		}
 		if err != nil {
 			return nil, err
 		}
