@@ -34,7 +34,7 @@ func (s *Sample) Consider(e *tree.Entry, object string) {
 	}
 }
 
-// Try reads the sample through a mounted tree.
+// Try reads the sample through a mounted tree: ErrDamaged if it is not what it is to be.
 func (s *Sample) Try(site, mounted *beneath.Dir) error {
 	if s.Path == "" {
 		return nil
@@ -45,7 +45,7 @@ func (s *Sample) Try(site, mounted *beneath.Dir) error {
 		f.Close()
 	}
 	if err != nil {
-		return fmt.Errorf("reading %q through the mount: %w", s.Path, err)
+		return fmt.Errorf("%w: reading %q through the mount: %w", ErrDamaged, s.Path, err)
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/larch-project/larch/deploy"
+	"github.com/larch-project/larch/digest"
 	"github.com/larch-project/larch/tree"
 )
 
@@ -105,6 +106,9 @@ func (m *order) list(ctx context.Context, site deploy.Site, name string, f *os.F
 	for e, err := range stubs(site.Content, site.Content.Tree(name)) {
 		if err == nil && ctx.Err() != nil {
 			err = context.Cause(ctx)
+		}
+		if errors.Is(err, digest.ErrMismatch) { // of a content that was in doubt
+			err = fmt.Errorf("%w: %w", deploy.ErrDamaged, err)
 		}
 		if err == nil {
 			err = text.Write(e)
