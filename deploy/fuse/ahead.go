@@ -18,9 +18,10 @@ const (
 	maxStreams = 4
 )
 
-// ahead reads large contents before they are asked for: of an ordinary user's mount the
-// kernel asks for 128 KiB at a time, and would wait for each of them to be read and
-// checked. It may be used concurrently.
+// ahead reads large contents before they are asked for: the kernel has one request under
+// way for each that is read, of 128 KiB in an ordinary user's mount and 1 MiB in root's,
+// and would wait for each of them to be read and checked, on one core. It may be used
+// concurrently.
 type ahead struct {
 	blocks  *blocks
 	slots   chan struct{} // for what is being read
@@ -49,46 +50,56 @@ type chunk struct {
 }
 
 func newAhead(b *blocks) *ahead {
-	a := &ahead{blocks: b, slots: make(chan struct{}, runtime.GOMAXPROCS(0))}
+	// Twice as many as there are cores: some wait for the disk, some are hashed.
+	a := &ahead{blocks: b, slots: make(chan struct{}, 2*runtime.GOMAXPROCS(0))}
 	a.buffers.New = func() any { return new([chunkSize]byte) }
 	return a
 }
 
-// read is blocks.read, from what was read ahead if it can be.
-func (a *ahead) read(cancel <-chan struct{}, d *deployment, c content, offset int64, p []byte) error {
-	if c.size() < streamMin || len(p) >= chunkSize { // the kernel itself asks for enough at a time
-		return a.blocks.read(cancel, d, c, offset, p)
+// loan is bytes of chunks, which are to be given back when they were used.
+type loan struct {
+	from   *ahead
+	chunks []*chunk
+	pieces [][]byte
+}
+
+func (l *loan) release() {
+	for _, k := range l.chunks {
+		l.from.release(k)
 	}
-	for len(p) > 0 {
-		n := min(len(p), int(chunkSize-offset%chunkSize))
-		if !a.take(d, c, offset, p[:n]) {
-			if err := a.blocks.read(cancel, d, c, offset, p[:n]); err != nil {
-				return err
-			}
+}
+
+// lend gives what blocks.read would read, from what was read ahead; nil if it cannot.
+func (a *ahead) lend(d *deployment, c content, offset, n int64) *loan {
+	if c.size() < streamMin {
+		return nil
+	}
+	l := &loan{from: a, chunks: a.use(d, c, offset, n)}
+	for at := offset; at < offset+n; {
+		first := at / chunkSize * chunkSize
+		end := min(first+chunkSize, offset+n)
+		i := len(l.pieces)
+		if i == len(l.chunks) {
+			break
 		}
-		offset, p = offset+int64(n), p[n:]
+		k := l.chunks[i]
+		<-k.ready
+		if k.err != nil {
+			break
+		}
+		l.pieces = append(l.pieces, k.data[at-first:end-first])
+		at = end
 	}
-	return nil
+	if int64(len(l.pieces)) != (offset+n-1)/chunkSize-offset/chunkSize+1 {
+		l.release()
+		return nil
+	}
+	return l
 }
 
-// take copies from a chunk, if there is one.
-func (a *ahead) take(d *deployment, c content, offset int64, p []byte) bool {
-	k := a.use(d, c, offset, int64(len(p)))
-	if k == nil {
-		return false
-	}
-	<-k.ready
-	ok := k.err == nil
-	if ok {
-		copy(p, k.data[offset%chunkSize:])
-	}
-	a.release(k)
-	return ok
-}
-
-// use finds the chunk at offset, or nil, and begins those that will be wanted if the
-// content is read in order.
-func (a *ahead) use(d *deployment, c content, offset, n int64) *chunk {
+// use finds the chunks from offset on, up to the first that is not there, and begins
+// those that will be wanted if the content is read in order.
+func (a *ahead) use(d *deployment, c content, offset, n int64) (found []*chunk) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	s := a.streamLocked(d, c)
@@ -98,7 +109,7 @@ func (a *ahead) use(d *deployment, c content, offset, n int64) *chunk {
 		s.reach = offset + n
 	}
 	for i, k := range s.chunks {
-		if at := i * chunkSize; at+chunkSize <= s.reach-chunkSize || at > s.reach+(chunksAhead+1)*chunkSize {
+		if at := i * chunkSize; at+chunkSize <= s.reach-n-chunkSize || at > s.reach+(chunksAhead+1)*chunkSize {
 			delete(s.chunks, i)
 			a.dropLocked(k)
 		}
@@ -110,11 +121,15 @@ func (a *ahead) use(d *deployment, c content, offset, n int64) *chunk {
 			}
 		}
 	}
-	k := s.chunks[offset/chunkSize]
-	if k != nil {
+	for i := offset / chunkSize; i*chunkSize < offset+n; i++ {
+		k := s.chunks[i]
+		if k == nil {
+			break
+		}
 		k.users++
+		found = append(found, k)
 	}
-	return k
+	return found
 }
 
 // streamLocked gives the stream of a content; the one that was not used for longest

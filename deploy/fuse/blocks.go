@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -42,7 +43,7 @@ func newBlocks(root *beneath.Dir, source Source) *blocks {
 	return &blocks{
 		root: root, source: source,
 		trees:   newCache[digest.Digest, *digest.Tree](treeBytes, nil),
-		objects: newCache[string](openFiles, func(o object) { o.file.Close() }),
+		objects: newCache[string](openFiles, object.close),
 		readers: newCache[digest.Digest](openReaders, func(r Reader) { r.Close() }),
 	}
 }
@@ -94,8 +95,7 @@ func (b *blocks) readObject(d *deployment, c content, name string, offset int64,
 	if err != nil {
 		return err
 	}
-	n, err := o.file.ReadAt(p, offset)
-	spare(o.file, offset, int64(len(p)))
+	n, err := o.readAt(p, offset)
 	switch {
 	case err == io.EOF:
 		return &digest.MismatchError{Want: c.digest(), WantSize: c.size(), HaveSize: offset + int64(n)}
@@ -111,9 +111,40 @@ func (b *blocks) readObject(d *deployment, c content, name string, offset int64,
 	return t.Verify(offset, p)
 }
 
-// spare keeps content from being in memory twice: what was read will be in the cache of
-// the mount. The kernel keeps pages in groups and drops only whole ones, so what came
-// before goes once more.
+// readAt reads so that content is not in memory twice: it will be in the cache of the
+// mount. What is not in memory anyhow is read past the cache, which saves a copy, too.
+func (o object) readAt(p []byte, offset int64) (int, error) {
+	if o.direct != nil && aligned(p) && !inMemory(o.direct, offset, int64(len(p))) {
+		if n, err := o.direct.ReadAt(p, offset); !errors.Is(err, unix.EINVAL) {
+			return n, err
+		}
+	}
+	n, err := o.file.ReadAt(p, offset)
+	spare(o.file, offset, int64(len(p)))
+	return n, err
+}
+
+// aligned tells whether memory is as disks want it.
+func aligned(p []byte) bool {
+	return len(p)%digest.BlockSize == 0 && uintptr(unsafe.Pointer(&p[0]))%digest.BlockSize == 0
+}
+
+// inMemory tells whether any of a piece of a file is, or that is not known: before
+// Linux 6.5.
+func inMemory(f *os.File, offset, n int64) bool {
+	conn, err := f.SyscallConn() // another reader may close the file meanwhile
+	if err != nil {
+		return true
+	}
+	var have unix.Cachestat_t
+	closed := conn.Control(func(fd uintptr) {
+		err = unix.Cachestat(uint(fd), &unix.CachestatRange{Off: uint64(offset), Len: uint64(n)}, &have, 0)
+	})
+	return closed != nil || err != nil || have.Cache > 0
+}
+
+// spare lets the kernel forget what was read. It keeps pages in groups and drops only
+// whole ones, so what came before goes once more.
 func spare(f *os.File, offset, n int64) {
 	conn, err := f.SyscallConn() // another reader may close the file meanwhile
 	if err != nil {
@@ -125,10 +156,27 @@ func spare(f *os.File, offset, n int64) {
 
 // object is an open file of the store.
 type object struct {
-	file *os.File
+	file   *os.File
+	direct *os.File // the same, read past the cache; nil if that is not possible or not of use
 	// sealed tells that it is the content, and that the kernel checks each block of it:
 	// fs-verity's measure is the digest.
 	sealed bool
+}
+
+func (o object) close() {
+	o.file.Close()
+	if o.direct != nil {
+		o.direct.Close()
+	}
+}
+
+// reopen opens the same file with these flags besides; nil if it cannot.
+func reopen(f *os.File, flags int) *os.File {
+	again, err := os.OpenFile(procPath(f), unix.O_RDONLY|flags, 0)
+	if err != nil {
+		return nil
+	}
+	return again
 }
 
 func (b *blocks) open(name string, c content) (object, error) {
@@ -140,7 +188,10 @@ func (b *blocks) open(name string, c content) (object, error) {
 		return object{}, err
 	}
 	measure, err := verity.Measure(f)
-	o := object{f, err == nil && measure == c.digest()}
+	o := object{file: f, sealed: err == nil && measure == c.digest()}
+	if !o.sealed && c.size() >= streamMin { // where fs-verity is, the kernel goes through the cache
+		o.direct = reopen(f, unix.O_DIRECT)
+	}
 	b.objects.put(name, o, 1)
 	return o, nil
 }

@@ -14,6 +14,8 @@ import (
 
 	gofuse "github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
+
+	"github.com/larch-project/larch/digest"
 )
 
 // connection reads the kernel's requests from the device and writes the answers. The
@@ -22,10 +24,11 @@ import (
 type connection struct {
 	fd     int
 	server *gofuse.ProtocolServer
-	idle   atomic.Int32 // readers that wait for a request
-	all    atomic.Int32 // readers
+	loan   func(unique uint64) *loan // see files.loan
+	idle   atomic.Int32              // readers that wait for a request
+	all    atomic.Int32              // readers
 	group  sync.WaitGroup
-	large  sync.Pool // *[]byte of largeAnswer
+	large  sync.Pool // *[]byte of largeAnswer and more; the bytes of files in it are aligned
 	served sync.Once
 	first  func() // is called when a request has been answered
 
@@ -76,9 +79,9 @@ func greet(fd int) ([]byte, error) {
 }
 
 // newConnection goes on with a connection whose greeting was answered.
-func newConnection(fd int, files gofuse.RawFileSystem, init []byte, first func()) (*connection, error) {
-	c := &connection{fd: fd, server: protocol(files), first: first}
-	c.large.New = func() any { b := make([]byte, largeAnswer); return &b }
+func newConnection(fd int, files *files, init []byte, first func()) (*connection, error) {
+	c := &connection{fd: fd, server: protocol(files), loan: files.loan, first: first}
+	c.large.New = func() any { b := make([]byte, digest.BlockSize+largeAnswer)[digest.BlockSize-headerSize:]; return &b }
 	if _, status := c.server.HandleRequest([][]byte{init}, [][]byte{make([]byte, smallAnswer)}); status != gofuse.OK {
 		return nil, fmt.Errorf("the kernel's greeting: %v", status)
 	}
@@ -186,13 +189,25 @@ func (c *connection) answer(in, out []byte) error {
 	if n == 0 {
 		return nil // as with FORGET
 	}
-	switch _, err := unix.Write(c.fd, out[:n]); err {
+	switch err := c.write(out[:n]); err {
 	case nil, unix.ENOENT, unix.EINTR: // ENOENT: who asked has gone
 		c.served.Do(c.first)
 		return nil
 	default:
 		return err
 	}
+}
+
+// write sends an answer, with the bytes that were lent for it.
+func (c *connection) write(out []byte) error {
+	l := c.loan((*gofuse.OutHeader)(unsafe.Pointer(&out[0])).Unique)
+	if l == nil {
+		_, err := unix.Write(c.fd, out)
+		return err
+	}
+	defer l.release()
+	_, err := unix.Writev(c.fd, append([][]byte{out[:headerSize]}, l.pieces...))
+	return err
 }
 
 // refuse makes the answer EIO.

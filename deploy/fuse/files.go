@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"strings"
+	"sync"
 	"syscall"
 
 	gofuse "github.com/hanwen/go-fuse/v2/fuse"
@@ -33,6 +34,7 @@ type files struct {
 
 	nodes *nodes
 	ahead *ahead
+	loans sync.Map // *loan by the number of the request that it answers
 	log   *logFile
 	tell  func(name string) error // makes the kernel forget a deployment's name
 }
@@ -180,10 +182,22 @@ func (f *files) Read(cancel <-chan struct{}, in *gofuse.ReadIn, buf []byte) (gof
 	}
 	c := s.index.content(s.r.a())
 	f.nodes.noteRead(in.NodeId, c.digest())
-	if err := f.ahead.read(cancel, s.deployment, c, offset, buf); err != nil {
+	if l := f.ahead.lend(s.deployment, c, offset, int64(len(buf))); l != nil {
+		f.loans.Store(in.Unique, l)
+		return inPlace(buf), gofuse.OK
+	}
+	if err := f.ahead.blocks.read(cancel, s.deployment, c, offset, buf); err != nil {
 		return nil, f.fail(s, c, err)
 	}
 	return inPlace(buf), gofuse.OK
+}
+
+// loan takes what Read has lent to answer a request, or nil: its bytes stand for those
+// in the buffer.
+func (f *files) loan(unique uint64) *loan {
+	l, _ := f.loans.LoadAndDelete(unique)
+	lent, _ := l.(*loan)
+	return lent
 }
 
 // fail logs why a read is an error.

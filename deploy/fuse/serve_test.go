@@ -236,3 +236,23 @@ func TestLargeFolder(t *testing.T) {
 		t.Errorf("statfs: names of %d bytes, error %v", st.Namelen, err)
 	}
 }
+
+// what is read from front to back, ahead of who reads, is right to its last byte, and in
+// memory once
+func TestReadFromFrontToBack(t *testing.T) {
+	m := needsServer(t)
+	data := random(1, 5<<20+123)
+	m.put(t, data)
+	name := filepath.Join(m.open(t, backend, specOf(t, "release", data)).Path, "0")
+	drop(t, m.object(data))
+	for range 3 {
+		have, err := os.ReadFile(name)
+		if err != nil || !bytes.Equal(have, data) {
+			t.Errorf("equal %v, error %v", bytes.Equal(have, data), err)
+		}
+		if pages, all := residentPages(t, m.object(data)); pages > all/4 {
+			t.Errorf("%d of %d pages of the object are in memory", pages, all)
+		}
+		drop(t, name)
+	}
+}
