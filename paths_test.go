@@ -24,12 +24,12 @@ var harmless = map[string]string{
 		ErrNotExist ErrPermission ModeCharDevice ModeSetuid O_CREATE O_RDONLY O_RDWR O_WRONLY`,
 	"path/filepath": "Abs Base Clean Dir Ext FromSlash IsAbs Join Rel Split SplitList ToSlash",
 	"syscall":       "Credential Errno Fstatfs ProcAttr Rusage Stat_t Statfs_t SysProcAttr SysProcIDMap WaitStatus",
-	"golang.org/x/sys/unix": `ByteSliceToString Close CloseOnExec CmsgSpace CopyFileRange Errno Fadvise FcntlInt Fchmod Fgetxattr FinitModule
+	"golang.org/x/sys/unix": `ByteSliceToString Cachestat CachestatRange Cachestat_t Close CloseOnExec CmsgSpace CopyFileRange Errno Fadvise FcntlInt Fchmod Fgetxattr FinitModule
 		Flistxattr Flock Fremovexattr FsconfigCreate FsconfigSetFd FsconfigSetFlag Fsetxattr Fstat Fstatfs FsverityDigest
 		FsverityEnableArg Getrlimit Getrusage IoctlFileClone IoctlIfreq IoctlLoopConfigure IoctlLoopGetStatus64 IoctlRetInt IoctlSetInt Kill Listen LoopConfig
 		LoopInfo64 Major MemfdCreate Minor Mmap MountAttr Munmap NewIfreq OpenHow ParseSocketControlMessage
 		ParseUnixRights PathMax Prctl Read ReadDirent Reboot Recvmsg Rlimit Rusage SockaddrUnix Socket Socketpair Stat_t
-		Statfs_t Statx_t Sync Syncfs Timespec Umask Wait4 WaitStatus Write`,
+		Statfs_t Statx_t Sync Syncfs Timespec Umask Wait4 WaitStatus Write Writev`,
 	"os/exec": "Cmd ErrNotFound ExitError",
 	"net":     "Conn DNSError Error IP IPv4 Listener OpError TCPConn",
 	"net/http": `ConnState ErrAbortHandler ErrSchemeMismatch ErrServerClosed Error HTTP2Config Handler HandlerFunc Header MethodGet
@@ -137,6 +137,7 @@ var byName = []struct{ where, calls, why string }{
 	{"cmd/larch command.again", "exec.CommandContext", "larch itself"},
 	{"cmd/larch command.serve", "net.Listen http.FileServerFS", "a port of TCP, and files of a repository that a transport gives"},
 	{"transport/web newClient", "net.Dialer", "to hosts"},
+	{"deploy/fuse reopen", "os.OpenFile", "/proc/self/fd: an open object, once more, to read past the cache"},
 	{"deploy/fuse fusermount", "exec.CommandContext", "fusermount3"},
 	{"deploy/fuse Backend.start", "exec.Command", "larch itself"},
 	{"deploy/fuse supervisor.start", "exec.Command", "larch itself"},
