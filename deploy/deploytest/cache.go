@@ -5,11 +5,11 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/larch-project/larch/digest"
+	"github.com/larch-project/larch/internal/pagecache"
 )
 
 // what one deployment reads is in memory for another, if that is promised
@@ -87,23 +87,10 @@ func residentCommand(args []string) error {
 		return err
 	}
 	defer f.Close()
-	info, err := f.Stat()
+	there, all, err := pagecache.Resident(f)
 	if err != nil {
 		return err
 	}
-	data, err := unix.Mmap(int(f.Fd()), 0, int(info.Size()), unix.PROT_READ, unix.MAP_SHARED)
-	if err != nil {
-		return err
-	}
-	defer unix.Munmap(data)
-	pages := make([]byte, (len(data)+os.Getpagesize()-1)/os.Getpagesize())
-	if _, _, errno := unix.Syscall(unix.SYS_MINCORE, uintptr(unsafe.Pointer(&data[0])), uintptr(len(data)), uintptr(unsafe.Pointer(&pages[0]))); errno != 0 {
-		return errno
-	}
-	there := 0
-	for _, p := range pages {
-		there += int(p & 1)
-	}
-	_, err = fmt.Println(100 * there / len(pages))
+	_, err = fmt.Println(100 * there / all)
 	return err
 }

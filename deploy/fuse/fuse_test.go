@@ -5,9 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"unsafe"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/larch-project/larch/deploy"
 	"github.com/larch-project/larch/deploy/deploytest"
@@ -64,13 +61,4 @@ func openAndRead(args []string) error {
 	}
 	_, err = os.Stdout.Write(data)
 	return err
-}
-
-// mincore tells which pages of mapped memory are resident.
-func mincore(p, pages []byte) error {
-	_, _, errno := unix.Syscall(unix.SYS_MINCORE, uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)), uintptr(unsafe.Pointer(&pages[0])))
-	if errno != 0 {
-		return errno
-	}
-	return nil
 }

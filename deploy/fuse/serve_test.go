@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/larch-project/larch/deploy"
+	"github.com/larch-project/larch/internal/pagecache"
 	"github.com/larch-project/larch/tree"
 )
 
@@ -54,20 +55,10 @@ func residentPages(t *testing.T, name string) (resident, all int) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
+	if resident, all, err = pagecache.Resident(f); err != nil {
 		t.Fatal(err)
 	}
-	p, err := unix.Mmap(int(f.Fd()), 0, int(info.Size()), unix.PROT_READ, unix.MAP_SHARED)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Munmap(p)
-	pages := make([]byte, (len(p)+4095)/4096)
-	if err := mincore(p, pages); err != nil {
-		t.Fatal(err)
-	}
-	return bytes.Count(pages, []byte{1}), len(pages)
+	return resident, all
 }
 
 // a deployment that a deployment of the same files follows keeps its inodes open, and
