@@ -24,7 +24,12 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"github.com/larch-project/larch/internal/measure"
 )
+
+// marker names the place of the tables in a document.
+const marker = "roadtest"
 
 // options are what the flags say.
 type options struct {
@@ -141,12 +146,12 @@ func run(ctx context.Context, o options, w io.Writer) error {
 		return err
 	}
 	if o.markdown != "" {
-		if err := writeBetween(o.markdown, text); err != nil {
+		if err := measure.WriteBetween(o.markdown, marker, text); err != nil {
 			return err
 		}
 	}
 	if o.summary != "" {
-		if err := writeBetween(o.summary, summary(results)); err != nil {
+		if err := measure.WriteBetween(o.summary, marker, summary(results)); err != nil {
 			return err
 		}
 	}

@@ -82,7 +82,7 @@ func parsed(t *testing.T, args ...string) options {
 func TestWholeProgram(t *testing.T) {
 	data, out := t.TempDir(), t.TempDir()
 	drawing, document := filepath.Join(out, "updates.svg"), filepath.Join(out, "README.md")
-	if err := os.WriteFile(document, []byte("# Title\n\n"+openMarker+closeMarker+"\nEnd\n"), 0o644); err != nil {
+	if err := os.WriteFile(document, []byte("# Title\n\n"+"<!-- roadtest -->\n"+"<!-- /roadtest -->"+"\nEnd\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	o := parsed(t, "-data", data, "-larch", larch(t), "-folder", "tiny="+versions(t), "-only", "tiny", "-peers", "none", "-svg", drawing, "-markdown", document)
@@ -96,7 +96,7 @@ func TestWholeProgram(t *testing.T) {
 		}
 	}
 	text, err := os.ReadFile(document)
-	if want := "# Title\n\n" + openMarker + printed.String() + closeMarker + "\nEnd\n"; err != nil || string(text) != want {
+	if want := "# Title\n\n" + "<!-- roadtest -->\n" + printed.String() + "<!-- /roadtest -->" + "\nEnd\n"; err != nil || string(text) != want {
 		t.Errorf("the document is %s, %v", text, err)
 	}
 	svg, err := os.ReadFile(drawing)

@@ -1,10 +1,7 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"slices"
 	"strings"
 )
@@ -141,32 +138,4 @@ func chains(list []direct) (of []float64) {
 		of = append(of, float64(d.chain)/float64(d.single))
 	}
 	return of
-}
-
-const (
-	openMarker  = "<!-- roadtest -->\n"
-	closeMarker = "<!-- /roadtest -->"
-)
-
-// between replaces what stands between a document's markers. It is not ok if it
-// has none.
-func between(document, text string) (string, bool) {
-	before, rest, opened := strings.Cut(document, openMarker)
-	_, after, closed := strings.Cut(rest, closeMarker)
-	if !opened || !closed {
-		return document, false
-	}
-	return before + openMarker + text + closeMarker + after, true
-}
-
-// writeBetween writes text into a file, between its markers if it has them.
-func writeBetween(file, text string) error {
-	document, err := os.ReadFile(file)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if replaced, ok := between(string(document), text); ok {
-		text = replaced
-	}
-	return os.WriteFile(file, []byte(text), 0o644)
 }
