@@ -107,7 +107,7 @@ func (m *order) fill(root, names *beneath.Dir) error {
 		return unix.EBADF
 	}
 	defer list.Close()
-	defer list.Truncate(0) // whoever started this process has it open, too
+	defer list.Truncate(0)         // whoever started this process has it open, too
 	top, err := names.OpenDir(".") // Build closes it
 	if err != nil {
 		return err
