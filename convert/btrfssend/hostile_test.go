@@ -4,11 +4,16 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
+	"maps"
 	"math"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/larch-project/larch/tree"
 )
@@ -187,10 +192,30 @@ func refused(t *testing.T, want string, streams ...[]byte) error {
 	return err
 }
 
+// messages compares all that is said of streams, to the letter, with a file of testdata.
+type messages map[string]string
+
+func (m messages) compare(t *testing.T, name string) {
+	t.Helper()
+	name = filepath.Join("testdata", name)
+	if capturing() {
+		save(t, name, m)
+	}
+	want := messages{}
+	load(t, name, &want)
+	maps.DeleteFunc(want, func(name, _ string) bool { _, tried := m[name]; return !tried })
+	if diff := cmp.Diff(want, m); diff != "" {
+		t.Errorf("other messages than in %s (- file, + here):\n%s", name, diff)
+	}
+}
+
 func TestHostile(t *testing.T) {
+	said := messages{}
+	defer func() { said.compare(t, "hostile.json") }()
 	for name, c := range hostile() {
 		t.Run(name, func(t *testing.T) {
 			err := refused(t, c.want, commandsOf(1, c.make))
+			said[name] = err.Error()
 			if !errors.Is(err, ErrFormat) && !errors.Is(err, ErrParent) {
 				t.Errorf("%v is of no kind", err)
 			}
@@ -200,6 +225,8 @@ func TestHostile(t *testing.T) {
 
 // TestHostileVersion2 has what only later versions can say.
 func TestHostileVersion2(t *testing.T) {
+	said := messages{}
+	defer func() { said.compare(t, "hostile2.json") }()
 	encoded := func(whole, offset, length uint64, kind, encryption uint32, data string) func(e *encoder) {
 		return func(e *encoder) {
 			e.file("/f", "x")
@@ -236,7 +263,8 @@ func TestHostileVersion2(t *testing.T) {
 		"verity of version 3":    {func(e *encoder) { e.begin(cmdEnableVerity).end() }, "no command of version 2 has the number 26"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if err := refused(t, c.want, commandsOf(2, c.make)); !errors.Is(err, ErrFormat) {
+			err := refused(t, c.want, commandsOf(2, c.make))
+			if said[name] = err.Error(); !errors.Is(err, ErrFormat) {
 				t.Errorf("%v is of no kind", err)
 			}
 		})
@@ -245,6 +273,8 @@ func TestHostileVersion2(t *testing.T) {
 
 // TestFraming has streams that are wrong as a whole.
 func TestFraming(t *testing.T) {
+	said := messages{}
+	defer func() { said.compare(t, "framing.json") }()
 	good := commandsOf(1, func(e *encoder) { e.file("/f", "content") })
 	header := func(version uint32) []byte { return binary.LittleEndian.AppendUint32([]byte(magic), version) }
 	end := good[len(good)-commandHeader:]
@@ -269,7 +299,8 @@ func TestFraming(t *testing.T) {
 		"command too long 2":  {long2, "at most 262134 may be", ErrFormat},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if err := refused(t, c.want, c.stream); !errors.Is(err, c.is) {
+			err := refused(t, c.want, c.stream)
+			if said[name] = err.Error(); !errors.Is(err, c.is) {
 				t.Errorf("%v is not %v", err, c.is)
 			}
 		})
@@ -280,24 +311,48 @@ func TestFraming(t *testing.T) {
 	refused(t, "no subvolume was begun", out.Bytes())
 }
 
-// TestEveryCut and TestEveryFlip damage a stream at each of its bytes.
+// whole are streams of both versions with commands of all kinds.
+func whole() map[uint32][]byte {
+	return map[uint32][]byte{
+		1: commandsOf(1, everything),
+		2: commandsOf(2, func(e *encoder) {
+			everything(e)
+			snapshot(e, here)
+			e.begin(cmdEncodedWrite).path(attrPath, "/g").number(attrFileOffset, 0).number(attrUnencodedFileLen, 4).
+				number(attrUnencodedLen, 4).number(attrUnencodedOffset, 0).data([]byte("text")).end()
+			e.begin(cmdFallocate).path(attrPath, "/g").u32(attrFallocateMode, keepSize).number(attrFileOffset, 0).number(attrSize, 9).end()
+		}),
+	}
+}
+
+// TestEveryCut and TestEveryFlip damage streams at each of their bytes.
 func TestEveryCut(t *testing.T) {
-	good := commandsOf(1, everything)
 	t.Setenv("TMPDIR", t.TempDir())
-	for n := range len(good) {
-		if _, err := open(t, OpenOptions{Rules: rules()}, good[:n]); !errors.Is(err, io.ErrUnexpectedEOF) {
-			t.Fatalf("%d of %d bytes: %v", n, len(good), err)
+	for version, good := range whole() {
+		read(t, good)
+		for n := range len(good) {
+			_, err := open(t, OpenOptions{Rules: rules()}, good[:n])
+			if !errors.Is(err, io.ErrUnexpectedEOF) || n < streamHeader && !strings.Contains(err.Error(), fmt.Sprintf("the stream is cut off at byte %d: ", n)) ||
+				n >= streamHeader && !strings.Contains(err.Error(), "the command at byte ") {
+				t.Fatalf("version %d, %d of %d bytes: %v", version, n, len(good), err)
+			}
 		}
 	}
 }
 
 func TestEveryFlip(t *testing.T) {
-	good := commandsOf(1, everything)
-	for n := range len(good) {
-		bad := bytes.Clone(good)
-		bad[n] ^= 0x10
-		if _, err := open(t, OpenOptions{Rules: rules()}, bad); err == nil {
-			t.Fatalf("byte %d of %d was changed, and it was read", n, len(good))
+	for version, good := range whole() {
+		for n := range len(good) {
+			bad := bytes.Clone(good)
+			bad[n] ^= 0x10
+			_, err := open(t, OpenOptions{Rules: rules()}, bad)
+			if !errors.Is(err, ErrFormat) && !errors.Is(err, io.ErrUnexpectedEOF) {
+				t.Fatalf("version %d, byte %d of %d was changed: error %v", version, n, len(good), err)
+			}
+			length := errors.Is(err, io.ErrUnexpectedEOF) || strings.Contains(err.Error(), "may be")
+			if n >= streamHeader && !length && !strings.Contains(err.Error(), "its CRC is ") {
+				t.Fatalf("version %d, byte %d of %d was changed, and no checksum found it: %v", version, n, len(good), err)
+			}
 		}
 	}
 }
