@@ -199,7 +199,7 @@ var byName = []struct{ where, calls, why string }{
 // that start virtual machines.
 var tools = []string{
 	"deploy/deploytest", "transport/transporttest", "internal/btrfs/btrfstest", "internal/vm", "internal/roadtest", "internal/bench",
-	"internal/backendbench", "internal/faults", "internal/powercut", "internal/loadbench", "internal/attack", "internal/measure", "sandbox/testdata/probe",
+	"internal/backendbench", "internal/faults", "internal/powercut", "internal/loadbench", "internal/attack", "internal/measure", "internal/pagecache", "sandbox/testdata/probe",
 }
 
 // use is one mention of a function that takes the name of a file.

@@ -19,6 +19,7 @@ import (
 	"github.com/larch-project/larch/internal/beneath"
 	"github.com/larch-project/larch/internal/lock"
 	"github.com/larch-project/larch/internal/mount"
+	"github.com/larch-project/larch/internal/pool"
 	"github.com/larch-project/larch/store"
 	"github.com/larch-project/larch/transport"
 )
@@ -123,6 +124,9 @@ func Open(dir string, opt Options) (*Installation, error) {
 
 // open takes root over, unless it fails.
 func open(root *beneath.Dir, opt Options) (*Installation, error) {
+	if err := pool.Expected(root.File()); err != nil {
+		return nil, err
+	}
 	if err := checkFormat(root); err != nil {
 		return nil, err
 	}
@@ -176,6 +180,9 @@ func (i *Installation) takeLock(ctx context.Context) (*os.File, error) {
 	if err := i.checkOwner(); err != nil {
 		return nil, err
 	}
+	if err := i.checkPool(); err != nil {
+		return nil, err
+	}
 	if err := i.checkEmpty(); err != nil {
 		return nil, err
 	}
@@ -193,6 +200,15 @@ func (i *Installation) takeLock(ctx context.Context) (*os.File, error) {
 		return nil, err
 	}
 	return f, nil
+}
+
+// checkPool makes sure that a pool of the installation's own can be written to.
+func (i *Installation) checkPool() error {
+	own, err := pool.Of(i.root.File())
+	if own == nil || err != nil {
+		return err
+	}
+	return own.Writable()
 }
 
 // prepare makes the folders and sweeps. Only who holds the lock calls it.

@@ -82,6 +82,9 @@ func condition(name string) (bool, error) {
 	case "btrfs-progs":
 		_, err := exec.LookPath("btrfs")
 		return err == nil, nil
+	case "strace":
+		_, err := exec.LookPath("strace")
+		return err == nil, nil
 	case "overlay", "composefs", "fuse":
 		return usable(name)
 	case "pool":

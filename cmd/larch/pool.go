@@ -102,6 +102,9 @@ func (c *command) withPool(do func(*pool.Pool) error) error {
 		return err
 	}
 	defer root.Close()
+	if err := pool.Expected(root); err != nil {
+		return err
+	}
 	p, err := pool.Of(root)
 	if err == nil && p == nil {
 		err = fmt.Errorf("%s: %w", dir, pool.ErrNone)
@@ -185,7 +188,7 @@ func (c *command) poolUnmountVerb() *cobra.Command {
 				return err
 			}
 			if units != "" {
-				if err := pool.RemoveUnits(units, at); err != nil {
+				if err := errors.Join(pool.RemoveUnits(units, at), pool.Forget(at)); err != nil {
 					return err
 				}
 			}

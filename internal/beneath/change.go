@@ -184,8 +184,15 @@ func (d *Dir) removeSubvolume(name string, sub *Dir) bool {
 	if !btrfs.IsSubvolume(sub.file) {
 		return false
 	}
+	if d.destroy(name) == nil { // as root: taking the mark away would wait for a commit
+		return true
+	}
 	_ = btrfs.SetReadOnly(sub.file, false) // if it did not help, removing says so
-	err := d.at("remove", name, func(fd int, base string) error {
+	return d.destroy(name) == nil
+}
+
+func (d *Dir) destroy(name string) error {
+	return d.at("remove", name, func(fd int, base string) error {
 		dir, err := unix.Openat(fd, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 		if err != nil {
 			return err
@@ -194,7 +201,6 @@ func (d *Dir) removeSubvolume(name string, sub *Dir) bool {
 		defer f.Close()
 		return btrfs.Destroy(f, base)
 	})
-	return err == nil
 }
 
 func (d *Dir) removeContents() error {

@@ -1,6 +1,7 @@
 package mount
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -20,6 +21,9 @@ type context struct {
 
 func open(kind string) (*context, error) {
 	fd, err := unix.Fsopen(kind, unix.FSOPEN_CLOEXEC)
+	if errors.Is(err, unix.ENODEV) {
+		return nil, fmt.Errorf("%s: %w", kind, ErrUnknown)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: fsopen: %w", kind, err)
 	}

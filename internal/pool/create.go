@@ -45,15 +45,18 @@ func Create(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	if err := mount.Known("btrfs"); err != nil {
-		return err
+		return fmt.Errorf("making a pool: %w", err)
 	}
 	made, err := preparePoint(o.At)
 	if err != nil {
 		return err
 	}
 	defer func() {
-		if err != nil && made {
+		switch {
+		case err != nil && made:
 			os.Remove(o.At)
+		case err != nil:
+			err = errors.Join(err, Forget(o.At))
 		}
 	}()
 	if o.Device != "" {
@@ -206,7 +209,7 @@ func (o *Options) createOnDevice(ctx context.Context) error {
 	if m.UUID, err = readUUID(f); err != nil {
 		return err
 	}
-	if err := attach(o.Device, m); err != nil {
+	if err := attach(o.Device, o.Device, m); err != nil {
 		return err
 	}
 	if o.Units == "" {

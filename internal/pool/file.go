@@ -16,6 +16,11 @@ var (
 	ErrRefused = errors.New("not used as a pool")
 	// ErrNone is matched where there is no pool in a file.
 	ErrNone = errors.New("there is no pool in a file")
+	// ErrFull is matched when the disk that a pool's file is on has no room. It is
+	// unix.ENOSPC, too.
+	ErrFull = fmt.Errorf("the pool cannot grow: %w", unix.ENOSPC)
+	// ErrUnmounted is matched where a pool belongs that is not mounted.
+	ErrUnmounted = errors.New("not mounted")
 )
 
 const (

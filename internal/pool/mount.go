@@ -44,7 +44,7 @@ func Mount(name string) error {
 		return err
 	}
 	defer loop.Close() // the mount keeps it
-	return attach(loop.Name(), m)
+	return attach(name, loop.Name(), m)
 }
 
 // device gives the loop device of an open file: the one that is used already, if any. A
@@ -61,7 +61,8 @@ func device(f *os.File, used string) (*os.File, error) {
 	return mount.Loop(f, unix.LO_FLAGS_DIRECT_IO, 0)
 }
 
-func attach(device string, m mark) error {
+// attach mounts a device where the pool of that name belongs.
+func attach(name, device string, m mark) error {
 	made, err := mount.Device("btrfs", device, m.options())
 	if err != nil {
 		return err
@@ -72,6 +73,9 @@ func attach(device string, m mark) error {
 		return err
 	}
 	defer at.Close()
+	if err := expect(at, name); err != nil {
+		return err
+	}
 	return mount.Attach(made, at)
 }
 

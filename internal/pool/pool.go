@@ -3,6 +3,7 @@ package pool
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -137,17 +138,39 @@ const (
 	step  = 256 << 20 // by which a pool grows at least
 )
 
+// least is what a change may write before its size is known, in bytes: lists of files, what
+// trying out leaves, and what the file system writes anew to remove something.
+const least = 64 << 20
+
+// below is what the file can still take of the disk that it is on, in bytes.
+func (p *Pool) below() (int64, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(p.File, &st); err != nil {
+		return 0, &fs.PathError{Op: "statfs", Path: p.File, Err: err}
+	}
+	return int64(st.Bavail) * int64(st.Bsize), nil
+}
+
+// Writable makes sure that a change can begin: a file system that cannot write what it has
+// promised to refuses everything until it is mounted again. ErrFull otherwise.
+func (p *Pool) Writable() error {
+	room, err := p.below()
+	if err == nil && room < least {
+		err = fmt.Errorf("the disk below the pool %s has %d bytes left, of %d that a change needs: %w", p.File, room, least, ErrFull)
+	}
+	return err
+}
+
 // Reserve makes sure that an installation of so many bytes fits: it grows the pool if
-// need be. unix.ENOSPC if the disk below has no room for it.
+// need be. ErrFull if the disk below has no room for it.
 func (p *Pool) Reserve(need int64) error {
 	need += need/8 + slack
-	var below unix.Statfs_t
-	if err := unix.Statfs(p.File, &below); err != nil {
+	room, err := p.below()
+	if err != nil {
 		return err
 	}
-	room := int64(below.Bavail)*int64(below.Bsize) + max(0, p.Taken-p.Used)
-	if room < need {
-		return fmt.Errorf("the disk below the pool %s has %d bytes for the %d that are needed: %w", p.File, room, need, unix.ENOSPC)
+	if room += max(0, p.Taken-p.Used); room < need {
+		return fmt.Errorf("the disk below the pool %s has %d bytes for the %d that are needed: %w", p.File, room, need, ErrFull)
 	}
 	if p.Free >= need {
 		return nil

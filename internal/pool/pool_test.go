@@ -128,7 +128,7 @@ func TestResize(t *testing.T) {
 	if err := p.Resize(1 * mib); err == nil {
 		t.Error("shrunk to 1 MiB")
 	}
-	if err := p.Reserve(1 << 60); !errors.Is(err, unix.ENOSPC) || !strings.Contains(err.Error(), o.File) {
+	if err := p.Reserve(1 << 60); !errors.Is(err, ErrFull) || !errors.Is(err, unix.ENOSPC) || !strings.Contains(err.Error(), o.File) {
 		t.Errorf("more than the disk has: error %v", err)
 	}
 	command(t, "btrfs", "scrub", "start", "-B", o.At)
@@ -261,6 +261,28 @@ func TestCreateGoesOn(t *testing.T) {
 	if err := Create(t.Context(), o); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("of another size: error %v", err)
 	}
+}
+
+// a folder remembers its pool as long as that belongs there
+func TestExpected(t *testing.T) {
+	o := newPool(t, 300*mib)
+	expected := func() error {
+		at, err := os.Open(o.At)
+		must(t, err)
+		defer at.Close()
+		return Expected(at)
+	}
+	must(t, expected(), Unmount(o.At))
+	if err := expected(); !errors.Is(err, ErrUnmounted) || !strings.Contains(err.Error(), o.File) {
+		t.Errorf("without it: error %v", err)
+	}
+	must(t, Mount(o.File), expected(), Unmount(o.At), Forget(o.At), Forget(o.At), expected())
+	other := o
+	other.File, other.Units = o.File+"2", filepath.Join(o.Units, "none")
+	if err := Create(t.Context(), other); err == nil {
+		t.Error("made without the folder for its units")
+	}
+	must(t, expected())
 }
 
 // what cannot be made leaves nothing
