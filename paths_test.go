@@ -23,12 +23,12 @@ var harmless = map[string]string{
 		ErrNotExist ErrPermission ModeCharDevice ModeSetuid O_CREATE O_RDONLY O_RDWR O_WRONLY`,
 	"path/filepath": "Abs Base Clean Dir Ext FromSlash IsAbs Join Rel Split SplitList ToSlash",
 	"syscall":       "Credential Errno Fstatfs ProcAttr Rusage Stat_t Statfs_t SysProcAttr SysProcIDMap WaitStatus",
-	"golang.org/x/sys/unix": `Bind ByteSliceToString Close CloseOnExec CmsgSpace CopyFileRange Errno Fadvise FcntlInt Fchmod Fgetxattr FinitModule
+	"golang.org/x/sys/unix": `Bind ByteSliceToString CachestatRange Cachestat_t Cachestat Close CloseOnExec CmsgSpace CopyFileRange Errno Fadvise FcntlInt Fchmod Fgetxattr FinitModule
 		Flistxattr Flock Fremovexattr FsconfigCreate FsconfigSetFd FsconfigSetFlag Fsetxattr Fstat Fstatfs FsverityDigest
 		FsverityEnableArg Getrlimit Getrusage IoctlFileClone IoctlIfreq IoctlLoopConfigure IoctlRetInt IoctlSetInt Kill Listen LoopConfig
 		LoopInfo64 Major MemfdCreate Minor Mmap MountAttr MountSetattr Munmap NewIfreq OpenHow ParseSocketControlMessage
 		ParseUnixRights PathMax Prctl Read ReadDirent Reboot Recvmsg Rlimit Rusage SockaddrUnix Socket Socketpair Stat_t
-		Statfs_t Statx_t Sync Syncfs Timespec Umask Wait4 WaitStatus Write`,
+		Statfs_t Statx_t Sync Syncfs Timespec Umask Wait4 WaitStatus Write Writev`,
 }
 
 // constant are names of unix and syscall that stand for numbers.
@@ -75,6 +75,7 @@ var byName = []struct{ where, calls, why string }{
 	{"deploy/fuse attach", "os.Readlink", "/proc/self/fd: what fusermount3 is told"},
 	{"deploy/fuse detach", "os.Readlink", "/proc/self/fd: what fusermount3 is told"},
 	{"deploy/fuse attachDirectly", "unix.Open unix.Mount", "/dev/fuse, and a mount point by its handle"},
+	{"deploy/fuse pastCache", "os.OpenFile", "/proc/self/fd: the same file"},
 	{"deploy/fuse readAhead", "os.WriteFile", "/sys/class/bdi"},
 	{"deploy/overlay Enter", "unix.Exec", "the program that the caller was asked to start"},
 	{"internal/verity Enable", "os.Open", "/proc/self/fd: the same file, read-only"},
@@ -95,6 +96,7 @@ var byName = []struct{ where, calls, why string }{
 	{"internal/inode SetTime", "unix.UtimesNanoAt", "AT_EMPTY_PATH"},
 	{"internal/verity ioctl", "unix.Syscall", "ioctl"},
 	{"internal/btrfs call", "unix.Syscall", "ioctl"},
+	{"deploy/fuse device.ioctl", "unix.Syscall", "ioctl"},
 }
 
 // tools are no part of the product: suites for tests, and programs that measure and
