@@ -45,7 +45,7 @@ test-386:
 	GOARCH=386 $(GO) test -timeout 25m ./digest ./tree ./release ./trust ./delta ./repo ./fetch ./store ./transport/... ./deploy ./convert/... ./internal/sealed ./internal/keyfile ./internal/erofs ./internal/attack/content
 
 test-vm:
-	$(GO) run ./internal/vm test ./internal/verity ./store ./deploy/overlay ./deploy/composefs ./deploy/deploytest
+	$(GO) run ./internal/vm test ./internal/verity ./store ./deploy/overlay ./deploy/composefs ./deploy/fuse ./deploy/deploytest
 
 bench: build
 	@sh scripts/deps.sh --if-possible

@@ -41,9 +41,9 @@ var harmless = map[string]string{
 	"crypto/tls":                "Certificate CertificateVerificationError Config RecordHeaderError VersionTLS12",
 	"archive/tar":               "FormatGNU FormatPAX Header NewReader NewWriter Reader TypeBlock TypeChar TypeCont TypeDir TypeFifo TypeGNUSparse TypeLink TypeReg TypeSymlink TypeXGlobalHeader TypeXHeader Writer",
 	module + "internal/beneath": "Dir ErrTooLarge",
-	"github.com/hanwen/go-fuse/v2/fuse": `AccessIn Attr AttrOut CAP_HAS_RESEND DirEntry DirEntryList EINTR EINVAL EIO ENOATTR ENOENT ENOSYS ENOTDIR
-		ERANGE EntryOut FUSE_ROOT_ID FlushIn GetAttrIn InHeader InitOut MountOptions NewDefaultRawFileSystem NewProtocolServer OK OpenIn
-		OpenOut OutHeader Owner ProtocolServer RawFileSystem ReadIn ReadResult StatfsOut Status ToStatus`,
+	"github.com/hanwen/go-fuse/v2/fuse": `AccessIn Attr AttrOut BackingMap CAP_HAS_RESEND DirEntry DirEntryList EINTR EINVAL EIO ENOATTR ENOENT ENOSYS ENOTDIR
+		ERANGE EntryOut FOPEN_KEEP_CACHE FOPEN_PASSTHROUGH FUSE_ROOT_ID FlushIn GetAttrIn InHeader InitOut MountOptions NewDefaultRawFileSystem NewProtocolServer OK OpenIn
+		OpenOut OutHeader Owner ProtocolServer RawFileSystem ReadIn ReadResult ReleaseIn StatfsOut Status ToStatus`,
 }
 
 // nameless are the other packages that the product is made with. None of them takes the
@@ -138,7 +138,6 @@ var byName = []struct{ where, calls, why string }{
 	{"cmd/larch command.again", "exec.CommandContext", "larch itself"},
 	{"cmd/larch command.serve", "net.Listen http.FileServerFS", "a port of TCP, and files of a repository that a transport gives"},
 	{"transport/web newClient", "net.Dialer", "to hosts"},
-	{"deploy/fuse reopen", "os.OpenFile", "/proc/self/fd: an open object, once more, to read past the cache"},
 	{"deploy/fuse fusermount", "exec.CommandContext", "fusermount3"},
 	{"deploy/fuse Backend.start", "exec.Command", "larch itself"},
 	{"deploy/fuse supervisor.start", "exec.Command", "larch itself"},
@@ -158,6 +157,7 @@ var byName = []struct{ where, calls, why string }{
 	{"deploy/fuse attach", "os.Readlink", "/proc/self/fd: what fusermount3 is told"},
 	{"deploy/fuse detach", "os.Readlink", "/proc/self/fd: what fusermount3 is told"},
 	{"deploy/fuse attachDirectly", "unix.Open unix.Mount", "/dev/fuse, and a mount point by its handle"},
+	{"deploy/fuse pastCache", "os.OpenFile", "/proc/self/fd: the same file"},
 	{"deploy/fuse readAhead", "os.WriteFile", "/sys/class/bdi"},
 	{"deploy/overlay Enter", "unix.Exec", "the program that the caller was asked to start"},
 	{"internal/verity Enable", "os.Open", "/proc/self/fd: the same file, read-only"},

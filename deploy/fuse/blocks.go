@@ -170,9 +170,9 @@ func (o object) close() {
 	}
 }
 
-// reopen opens the same file with these flags besides; nil if it cannot.
-func reopen(f *os.File, flags int) *os.File {
-	again, err := os.OpenFile(procPath(f), unix.O_RDONLY|flags, 0)
+// pastCache opens the same file so that it is read past the cache; nil if it cannot.
+func pastCache(f *os.File) *os.File {
+	again, err := os.OpenFile(procPath(f), unix.O_RDONLY|unix.O_DIRECT, 0)
 	if err != nil {
 		return nil
 	}
@@ -190,7 +190,7 @@ func (b *blocks) open(name string, c content) (object, error) {
 	measure, err := verity.Measure(f)
 	o := object{file: f, sealed: err == nil && measure == c.digest()}
 	if !o.sealed && c.size() >= streamMin { // where fs-verity is, the kernel goes through the cache
-		o.direct = reopen(f, unix.O_DIRECT)
+		o.direct = pastCache(f)
 	}
 	b.objects.put(name, o, 1)
 	return o, nil

@@ -30,6 +30,9 @@ func serveChild(root *beneath.Dir, how, initText string, source Source) error {
 	debug.SetGCPercent(gcPercent)
 	log := newLog(root, time.Now)
 	f := &files{RawFileSystem: gofuse.NewDefaultRawFileSystem(), nodes: newNodes(root, log), ahead: newAhead(newBlocks(root, source)), log: log}
+	if f.opens, err = newOpens(opensFD, device(deviceFD)); err != nil {
+		return err
+	}
 	c, err := newConnection(deviceFD, f, init, sayServed)
 	if err != nil {
 		return err

@@ -27,18 +27,35 @@
 // the file system has fs-verity, and its measure of an object is the digest, the server
 // leaves the checking to the kernel. Node ids follow from what they stand for: equal
 // files of several deployments are one inode, whose pages are in memory once; the
-// object's own are dropped when they were read.
+// object's own are dropped when they were read, or never come into memory.
 //
 // Only the mount's root, where deployments come and go, is asked for again each second;
 // who removes a deployment, or makes it anew, has the server and the kernel forget it
 // before.
 //
+// # Passthrough
+//
+// The kernel can read a store's object itself (Linux 6.9), for root: the pages are the
+// object's then, shared with all other forms, and nothing is copied. For that it has to
+// tell of each file that is opened and closed, of all in the mount or of none. The first
+// file that is opened decides for as long as the mount lives: the kernel reads objects
+// itself where it lets the server have it so, fs-verity vouches for the content, and the
+// contents that are shown then have a mean size of 1 MiB or more. An application of small
+// files is served without; content that comes on demand, too, as long as it is not here.
+//
+// In such a mount each open is decided anew. Content that fs-verity does not vouch for
+// is served and checked here, until all have closed the file. Of 65,536 files that are
+// open at the same time 8,192 have their object open in the kernel.
+//
 // # Damage
 //
 // A block that is wrong is EIO, for that block alone, and a line in the log that says
-// which file has it and what to do. The index is checked as a whole when it is loaded:
-// against damage. That it is the tree that was signed is found out by Make, and by
-// comparing the view with the tree.
+// which file has it and what to do. Where the kernel reads the object itself, or
+// fs-verity does the checking, it is EIO for as many blocks around it as the kernel reads
+// at once; of passthrough the kernel's log alone has the line.
+//
+// The index is checked as a whole when it is loaded: against damage. That it is the tree
+// that was signed is found out by Make, and by comparing the view with the tree.
 //
 // # The server's life
 //

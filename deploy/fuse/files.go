@@ -34,18 +34,14 @@ type files struct {
 
 	nodes *nodes
 	ahead *ahead
+	opens *opens   // nil if the kernel is not to tell of them
 	loans sync.Map // *loan by the number of the request that it answers
 	log   *logFile
 	tell  func(name string) error // makes the kernel forget a deployment's name
 }
 
-// Open says that nothing needs to be opened: from then on the kernel opens files without
-// asking, and keeps their pages.
-func (*files) Open(<-chan struct{}, *gofuse.OpenIn, *gofuse.OpenOut) gofuse.Status {
-	return gofuse.ENOSYS
-}
-
-// OpenDir says the same of directories.
+// OpenDir says that nothing needs to be opened: from then on the kernel opens
+// directories without asking, and keeps their pages.
 func (*files) OpenDir(<-chan struct{}, *gofuse.OpenIn, *gofuse.OpenOut) gofuse.Status {
 	return gofuse.ENOSYS
 }

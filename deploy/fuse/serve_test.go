@@ -21,7 +21,8 @@ import (
 )
 
 // equal files of two deployments are one inode, whose pages are in memory once: what is
-// read through one is resident through the other, and not in the store's object
+// read through one is resident through the other, and not in the store's object, unless
+// that is what is read
 func TestPagesAreShared(t *testing.T) {
 	m := needsServer(t)
 	shared, own := random(1, 4<<20), random(2, 8000)
@@ -35,7 +36,7 @@ func TestPagesAreShared(t *testing.T) {
 	if pages, all := residentPages(t, b); pages != all {
 		t.Errorf("%d of %d pages are resident through the other deployment", pages, all)
 	}
-	if pages, all := residentPages(t, m.object(shared)); pages > all/4 {
+	if pages, all := residentPages(t, m.object(shared)); pages > all/4 && !m.backs(t, shared) {
 		t.Errorf("%d of %d pages are in memory twice", pages, all)
 	}
 	first, err := os.Stat(a)
@@ -244,6 +245,9 @@ func TestReadFromFrontToBack(t *testing.T) {
 	data := random(1, 5<<20+123)
 	m.put(t, data)
 	name := filepath.Join(m.open(t, backend, specOf(t, "release", data)).Path, "0")
+	if m.backs(t, data) {
+		t.Skip("the kernel reads the object itself")
+	}
 	drop(t, m.object(data))
 	for range 3 {
 		have, err := os.ReadFile(name)

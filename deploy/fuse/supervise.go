@@ -32,11 +32,12 @@ const (
 	readyFD  = 4 // in the supervisor: where it says that it is ready
 	deviceFD = 4 // in the child: the connection to the kernel
 	servedFD = 5 // in the child: where it says that it has answered a request
+	opensFD  = 6 // in the child: the table of open files; none if an older supervisor has started it
 )
 
 // Serve is what the command that Backend.Command names does: args are what follows the
 // command, and source, which may be nil, has the contents that the store lacks. It
-// returns when nothing is mounted any more. It takes over the files 3 to 5 that it
+// returns when nothing is mounted any more. It takes over the files 3 to 6 that it
 // finds open, so it is for a process of its own.
 func Serve(ctx context.Context, command, args []string, source Source) error {
 	if len(args) == 0 {
@@ -54,6 +55,7 @@ func Serve(ctx context.Context, command, args []string, source Source) error {
 		return s.run(ctx, os.NewFile(readyFD, "ready"))
 	case args[0] == roleChild && len(args) == 4:
 		unix.CloseOnExec(servedFD)
+		unix.CloseOnExec(opensFD)
 		return serveChild(root, args[2], args[3], source)
 	}
 	return fmt.Errorf("fuse: unknown arguments %q", args)
@@ -67,7 +69,8 @@ type supervisor struct {
 	root    *beneath.Dir
 	log     *logFile
 	device  *os.File
-	init    []byte // the kernel's first request, which every child has to know
+	opens   *os.File // the table of open files
+	init    []byte   // the kernel's first request, which every child has to know
 }
 
 // run mounts, says so, and sees to it that there is a child until the mount is gone.
@@ -101,6 +104,9 @@ func (s *supervisor) begin(ctx context.Context) (_ *child, err error) {
 		return nil, fmt.Errorf("greeting the kernel: %w", err)
 	}
 	readAhead(s.root)
+	if s.opens, err = newTable(); err != nil {
+		return nil, err
+	}
 	return s.start(childFirst)
 }
 
@@ -142,7 +148,7 @@ func (s *supervisor) start(how string) (*child, error) {
 	args := append(s.command[1:len(s.command):len(s.command)], roleChild, s.path, how, hex.EncodeToString(s.init))
 	c := &child{exec.Command(s.command[0], args...), served}
 	c.cmd.Dir = "/"
-	c.cmd.ExtraFiles = []*os.File{s.root.File(), s.device, its}
+	c.cmd.ExtraFiles = []*os.File{s.root.File(), s.device, its, s.opens}
 	if err := c.cmd.Start(); err != nil {
 		served.Close()
 		return nil, err
