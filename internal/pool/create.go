@@ -51,6 +51,9 @@ func Create(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := unclaimed(o.At, cmp.Or(o.File, o.Device)); err != nil {
+		return err
+	}
 	defer func() {
 		switch {
 		case err != nil && made:

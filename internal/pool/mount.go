@@ -17,6 +17,10 @@ import (
 // there already. ErrRefused if it is not one of this machine, unix.EBUSY if it is used
 // somewhere else. Root only.
 func Mount(name string) error {
+	name, err := filepath.Abs(name)
+	if err != nil {
+		return err
+	}
 	f, m, err := openMarked(name)
 	if err != nil {
 		return err

@@ -23,12 +23,32 @@ func expect(at *os.File, name string) error {
 // Expected tells with ErrUnmounted that a pool belongs at an open folder, and is not mounted
 // there. Only root sees it.
 func Expected(at *os.File) error {
+	if name := expected(at); name != "" {
+		return fmt.Errorf("the pool %s, which belongs at %s, is %w", name, at.Name(), ErrUnmounted)
+	}
+	return nil
+}
+
+func expected(at *os.File) string {
 	name := make([]byte, maxMark)
 	n, err := unix.Fgetxattr(int(at.Fd()), markName, name)
 	if err != nil { // there is none, or it is not ours to see
-		return nil
+		return ""
 	}
-	return fmt.Errorf("the pool %s, which belongs at %s, is %w", name[:n], at.Name(), ErrUnmounted)
+	return string(name[:n])
+}
+
+// unclaimed makes sure that no other pool than that of this name belongs at a folder.
+func unclaimed(at, name string) error {
+	dir, err := os.Open(at)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	if other := expected(dir); other != "" && other != name {
+		return Expected(dir)
+	}
+	return nil
 }
 
 // Forget has a folder be an ordinary one again, where no pool belongs.
@@ -41,7 +61,7 @@ func Forget(at string) error {
 		return err
 	}
 	defer dir.Close()
-	if Expected(dir) == nil {
+	if expected(dir) == "" {
 		return nil
 	}
 	if err := unix.Fremovexattr(int(dir.Fd()), markName); err != nil {

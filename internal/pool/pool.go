@@ -83,20 +83,35 @@ func (p *Pool) Resize(size int64) error {
 	}
 	defer f.Close()
 	if size < p.Size {
-		if err := p.shrink(size); err != nil {
+		if err := p.shrink(f, size); err != nil {
 			return err
 		}
 	}
-	if err := p.cut(f, size); err != nil {
-		return err
-	}
-	if err := btrfs.Grow(p.root); err != nil {
+	if err := p.stretch(f, size); err != nil {
 		return err
 	}
 	return p.measure(f)
 }
 
-func (p *Pool) shrink(size int64) error {
+// shrink makes the file system smaller. What is all given out, however empty, has no room
+// to move anything in, and cannot even give up what is empty: then it gets more for a while.
+func (p *Pool) shrink(f *os.File, size int64) error {
+	err := p.compact(size)
+	if errors.Is(err, unix.ENOSPC) {
+		if err = p.stretch(f, p.Size+step); err == nil {
+			err = p.compact(size)
+		}
+		if err != nil {
+			err = errors.Join(err, btrfs.Resize(p.root, p.Size), p.cut(f, p.Size))
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("to %d bytes of which %d are used: %w", size, p.Used, err)
+	}
+	return unix.Syncfs(int(p.root.Fd()))
+}
+
+func (p *Pool) compact(size int64) error {
 	var err error
 	for _, fill := range []uint64{0, 50, 90} { // percent; moving more takes longer
 		if err = unix.Syncfs(int(p.root.Fd())); err == nil { // what was removed is given up
@@ -109,10 +124,15 @@ func (p *Pool) shrink(size int64) error {
 			break
 		}
 	}
-	if err != nil {
-		return fmt.Errorf("to %d bytes of which %d are used: %w", size, p.Used, err)
+	return err
+}
+
+// stretch gives the file and the file system in it another size, which is no smaller.
+func (p *Pool) stretch(f *os.File, size int64) error {
+	if err := p.cut(f, size); err != nil {
+		return err
 	}
-	return unix.Syncfs(int(p.root.Fd()))
+	return btrfs.Grow(p.root)
 }
 
 // cut gives the file a size, durably, and tells the device.

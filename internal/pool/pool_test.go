@@ -276,9 +276,13 @@ func TestExpected(t *testing.T) {
 	if err := expected(); !errors.Is(err, ErrUnmounted) || !strings.Contains(err.Error(), o.File) {
 		t.Errorf("without it: error %v", err)
 	}
-	must(t, Mount(o.File), expected(), Unmount(o.At), Forget(o.At), Forget(o.At), expected())
 	other := o
-	other.File, other.Units = o.File+"2", filepath.Join(o.Units, "none")
+	other.File += "2"
+	if err := Create(t.Context(), other); !errors.Is(err, ErrUnmounted) {
+		t.Errorf("another one made in its place: error %v", err)
+	}
+	must(t, Mount(o.File), expected(), Unmount(o.At), Forget(o.At), Forget(o.At), expected())
+	other.Units = filepath.Join(o.Units, "none")
 	if err := Create(t.Context(), other); err == nil {
 		t.Error("made without the folder for its units")
 	}
