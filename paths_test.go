@@ -101,6 +101,7 @@ var byName = []struct{ where, calls, why string }{
 	{"internal/pool Pool.cut", "os.OpenFile", "the same"},
 	{"internal/pool openMarked", "unix.Open", "the same"},
 	{"internal/pool Forget", "os.Open", "the mount point, which root names"},
+	{"internal/pool unclaimed", "os.Open", "the same"},
 	{"internal/pool Pool.below", "unix.Statfs", "the folder of the pool's file"},
 	{"internal/pool Mount", "os.MkdirAll", "the mount point, of mode 0700, which root names"},
 	{"internal/pool preparePoint", "os.Mkdir os.ReadDir", "the same"},
