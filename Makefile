@@ -61,7 +61,7 @@ bench-load: build
 
 bench-backends: build
 	@sh scripts/deps.sh --if-possible
-	$(GO) run ./internal/backendbench
+	$(GO) run ./internal/backendbench -markdown docs/backends.md
 
 test-faults:
 	LARCH_TEST_LONG=1 $(GO) test -count=1 -timeout 25m ./internal/faults ./internal/powercut

@@ -2,9 +2,9 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"log"
 	"math"
+	"strings"
 )
 
 // table collects rows of times.
@@ -33,10 +33,8 @@ func (t *table) row(backend, work, larch, peer string, ratio, target float64) {
 	log.Print(row)
 }
 
-func (t *table) print(w io.Writer) {
-	fmt.Fprintln(w, "| backend | work | Larch | against | ratio | target | |")
-	fmt.Fprintln(w, "|---|---|---|---|---|---|---|")
-	for _, r := range t.rows {
-		fmt.Fprintln(w, r)
-	}
+// String writes it as Markdown.
+func (t *table) String() string {
+	head := "| backend | work | Larch | against | ratio | target | |\n|---|---|---|---|---|---|---|\n"
+	return head + strings.Join(t.rows, "\n") + "\n"
 }
