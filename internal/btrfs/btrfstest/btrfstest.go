@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -57,12 +58,25 @@ func Mount(t testing.TB, image string, options ...string) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := unix.Unmount(at, 0); err != nil && !errors.Is(err, unix.EINVAL) { // the test may have
+		if err := unmount(at); err != nil && !errors.Is(err, unix.EINVAL) { // the test may have
 			t.Errorf("unmounting %s: %v", at, err)
 			_ = unix.Unmount(at, unix.MNT_DETACH)
 		}
 	})
 	return at
+}
+
+// patience is how long what the test has started may take to end, by itself, after the
+// test: a server of mounts does when the last one is gone.
+const patience = 30 * time.Second
+
+// unmount takes the file system away as soon as nobody uses it.
+func unmount(at string) error {
+	for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		if err := unix.Unmount(at, 0); !errors.Is(err, unix.EBUSY) || time.Now().After(end) {
+			return err
+		}
+	}
 }
 
 func attach(image, at string, options []string) error {
