@@ -9,7 +9,7 @@ import (
 
 func TestParseDu(t *testing.T) {
 	for out, want := range map[string]int64{
-		"     Total   Exclusive  Set shared  Filename\n 749948928     1187840   307085312  .\n": 308273152,
+		"     Total   Exclusive  Set shared  Filename\n 749948928     1187840   307085312  .\n":   308273152,
 		"     Total   Exclusive  Set shared  Filename\n         0           0           0  a b\n": 0,
 	} {
 		if have, err := parseDu(out); have != want || err != nil {
