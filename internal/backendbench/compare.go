@@ -52,7 +52,6 @@ type comparison struct {
 	apps                 [2]string
 	rows                 []footprint
 	ratios               table
-	updated              bool // at the place of the peer
 }
 
 // compare publishes and measures.
