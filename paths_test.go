@@ -27,7 +27,7 @@ var harmless = map[string]string{
 	"golang.org/x/sys/unix": `ByteSliceToString Cachestat CachestatRange Cachestat_t Close CloseOnExec CmsgSpace CopyFileRange Errno Fadvise FcntlInt Fchmod Fgetxattr FinitModule
 		Flistxattr Flock Fremovexattr FsconfigCreate FsconfigSetFd FsconfigSetFlag Fsetxattr Fstat Fstatfs FsverityDigest
 		FsverityEnableArg Getrlimit Getrusage IoctlFileClone IoctlIfreq IoctlLoopConfigure IoctlLoopGetStatus64 IoctlRetInt IoctlSetInt Kill Listen LoopConfig
-		LoopInfo64 Major MemfdCreate Minor Mmap MountAttr Munmap NewIfreq OpenHow ParseSocketControlMessage
+		LoopInfo64 Madvise Major MemfdCreate Minor Mmap MountAttr Munmap NewIfreq OpenHow ParseSocketControlMessage
 		ParseUnixRights PathMax Prctl Read ReadDirent Reboot Recvmsg Rlimit Rusage SockaddrUnix Socket Socketpair Stat_t
 		Statfs_t Statx_t Sync Syncfs Timespec Umask Wait4 WaitStatus Write Writev`,
 	"os/exec": "Cmd ErrNotFound ExitError",

@@ -3,6 +3,9 @@ package fuse
 import (
 	"runtime"
 	"sync"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/larch-project/larch/digest"
 )
@@ -10,12 +13,15 @@ import (
 const (
 	// chunkSize is how much is read and checked at a time ahead of who reads a large
 	// content from front to back, in bytes, and chunksAhead how many such pieces.
-	chunkSize   = 512 << 10
+	chunkSize   = 1 << 20
 	chunksAhead = 4
 	// streamMin is how large a content has to be for that,
 	streamMin = 2 * chunkSize
-	// and maxStreams for how many contents it is done at the same time.
+	// and maxStreams for how many contents it is done at the same time: 28 MiB of memory
+	// at most.
 	maxStreams = 4
+	// hugePage is the size of the largest pages that memory commonly has, in bytes.
+	hugePage = 2 << 20
 )
 
 // ahead reads large contents before they are asked for: the kernel has one request under
@@ -23,12 +29,12 @@ const (
 // and would wait for each of them to be read and checked, on one core. It may be used
 // concurrently.
 type ahead struct {
-	blocks  *blocks
-	slots   chan struct{} // for what is being read
-	buffers sync.Pool     // *[chunkSize]byte
+	blocks *blocks
+	slots  chan struct{} // for what is being read
 
 	mu      sync.Mutex
 	streams []*stream // those used last behind
+	free    []*[chunkSize]byte
 }
 
 // stream is one content that is read from front to back.
@@ -51,9 +57,7 @@ type chunk struct {
 
 func newAhead(b *blocks) *ahead {
 	// Twice as many as there are cores: some wait for the disk, some are hashed.
-	a := &ahead{blocks: b, slots: make(chan struct{}, 2*runtime.GOMAXPROCS(0))}
-	a.buffers.New = func() any { return new([chunkSize]byte) }
-	return a
+	return &ahead{blocks: b, slots: make(chan struct{}, 2*runtime.GOMAXPROCS(0))}
 }
 
 // loan is bytes of chunks, which are to be given back when they were used.
@@ -117,7 +121,7 @@ func (a *ahead) use(d *deployment, c content, offset, n int64) (found []*chunk) 
 	if inOrder {
 		for i := offset / chunkSize; i*chunkSize < min(s.reach+chunksAhead*chunkSize, c.size()); i++ {
 			if s.chunks[i] == nil {
-				s.chunks[i] = a.begin(d, c, i*chunkSize)
+				s.chunks[i] = a.beginLocked(d, c, i*chunkSize)
 			}
 		}
 	}
@@ -152,9 +156,9 @@ func (a *ahead) streamLocked(d *deployment, c content) *stream {
 	return s
 }
 
-// begin starts to read a chunk.
-func (a *ahead) begin(d *deployment, c content, at int64) *chunk {
-	k := &chunk{buffer: a.buffers.Get().(*[chunkSize]byte), ready: make(chan struct{}), users: 1}
+// beginLocked starts to read a chunk.
+func (a *ahead) beginLocked(d *deployment, c content, at int64) *chunk {
+	k := &chunk{buffer: a.bufferLocked(), ready: make(chan struct{}), users: 1}
 	go func() {
 		a.slots <- struct{}{}
 		k.data = k.buffer[:min(chunkSize, c.size()-at)]
@@ -181,7 +185,32 @@ func (a *ahead) dropLocked(k *chunk) {
 // reuseLocked gives a buffer back that nobody wants any more.
 func (a *ahead) reuseLocked(k *chunk) {
 	if k.gone && k.users == 0 {
-		a.buffers.Put(k.buffer)
+		a.free = append(a.free, k.buffer)
 		k.buffer = nil
 	}
+}
+
+// bufferLocked gives a buffer, in huge pages where the kernel has them: a disk that
+// writes into small ones is told where each of them is, and takes twice as long.
+func (a *ahead) bufferLocked() *[chunkSize]byte {
+	if len(a.free) == 0 {
+		for p := hugeMemory(); len(p) > 0; p = p[chunkSize:] {
+			a.free = append(a.free, (*[chunkSize]byte)(p))
+		}
+	}
+	last := len(a.free) - 1
+	b := a.free[last]
+	a.free = a.free[:last]
+	return b
+}
+
+// hugeMemory gives one huge page, or as much memory of another kind.
+func hugeMemory() []byte {
+	p, err := unix.Mmap(-1, 0, 2*hugePage, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	if err != nil {
+		return make([]byte, hugePage)
+	}
+	p = p[-uintptr(unsafe.Pointer(&p[0]))%hugePage:][:hugePage] // what is left out is never touched
+	_ = unix.Madvise(p, unix.MADV_HUGEPAGE)
+	return p
 }
