@@ -99,7 +99,7 @@ func run(t testing.TB, dir string, args ...string) ran {
 	}
 	kib, err := strconv.ParseInt(string(readFile(t, note.Name())), 10, 64)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("larch %s did not run to its end: %v, %v: %s%s", args, cmd.ProcessState, err, out.String(), complaint.String())
 	}
 	return ran{cmd.ProcessState.ExitCode(), out.String(), complaint.String(), kib << 10}
 }
