@@ -92,7 +92,7 @@ func examine(ctx context.Context, site deploy.Site, name string) (*order, *os.Fi
 
 // inMemory makes a file that only who inherits it can reach.
 func inMemory() (*os.File, error) {
-	fd, err := unix.MemfdCreate("larch-stubs", unix.MFD_CLOEXEC|unix.MFD_NOEXEC_SEAL)
+	fd, err := unix.MemfdCreate("larch-stubs", unix.MFD_CLOEXEC)
 	if err != nil {
 		return nil, os.NewSyscallError("memfd_create", err)
 	}
