@@ -1,14 +1,11 @@
 package fuse
 
 import (
-	"errors"
-	"fmt"
 	"os"
 	"runtime/debug"
 	"time"
 
 	gofuse "github.com/hanwen/go-fuse/v2/fuse"
-	"golang.org/x/sys/unix"
 
 	"github.com/larch-project/larch/internal/beneath"
 )
@@ -29,22 +26,25 @@ func serveChild(root *beneath.Dir, how, initText string, source Source) error {
 	debug.SetMemoryLimit(memoryLimit)
 	debug.SetGCPercent(gcPercent)
 	log := newLog(root, time.Now)
-	f := &files{RawFileSystem: gofuse.NewDefaultRawFileSystem(), nodes: newNodes(root, log), ahead: newAhead(newBlocks(root, source)), log: log}
-	if f.opens, err = newOpens(opensFD, device(deviceFD)); err != nil {
+	opens, err := mapShared(opensFD, tableSize)
+	if err != nil {
 		return err
 	}
-	c, err := newConnection(deviceFD, f, init, sayServed)
+	asked, err := mapShared(askedFD, underwaySize)
+	if err != nil {
+		return err
+	}
+	f := &files{
+		RawFileSystem: gofuse.NewDefaultRawFileSystem(), nodes: newNodes(root, log), ahead: newAhead(newBlocks(root, source)),
+		opens: newOpens(opens, device(deviceFD)), log: log,
+	}
+	c, err := newConnection(deviceFD, f, asked, init, sayServed)
 	if err != nil {
 		return err
 	}
 	f.tell = c.forgetEntry
 	if again {
 		f.nodes.loadAll(true)
-		if err := c.resend(); errors.Is(err, unix.ENODEV) {
-			return nil // the mount went meanwhile
-		} else if err != nil {
-			return fmt.Errorf("asking the kernel to ask again: %w", err)
-		}
 	}
 	return c.serve()
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -24,6 +23,8 @@ import (
 type connection struct {
 	fd     int
 	server *gofuse.ProtocolServer
+	asked  *underway
+	owed   map[int]int               // slots of asked, and the sizes of the requests in them
 	loan   func(unique uint64) *loan // see files.loan
 	idle   atomic.Int32              // readers that wait for a request
 	all    atomic.Int32              // readers
@@ -54,8 +55,8 @@ const (
 func protocol(files gofuse.RawFileSystem) *gofuse.ProtocolServer {
 	return gofuse.NewProtocolServer(files, &gofuse.MountOptions{
 		MaxWrite: maxRead, MaxReadAhead: maxRead, MaxBackground: 64,
-		EnableSymlinkCaching: true, ExtraCapabilities: gofuse.CAP_HAS_RESEND,
-		Logger: log.New(io.Discard, "", 0),
+		EnableSymlinkCaching: true,
+		Logger:               log.New(io.Discard, "", 0),
 	})
 }
 
@@ -78,9 +79,11 @@ func greet(fd int) ([]byte, error) {
 	return init, nil
 }
 
-// newConnection goes on with a connection whose greeting was answered.
-func newConnection(fd int, files *files, init []byte, first func()) (*connection, error) {
+// newConnection goes on with a connection whose greeting was answered; memory has what is
+// owed of it.
+func newConnection(fd int, files *files, memory, init []byte, first func()) (*connection, error) {
 	c := &connection{fd: fd, server: protocol(files), loan: files.loan, first: first}
+	c.asked, c.owed = newUnderway(memory)
 	c.large.New = func() any { b := make([]byte, digest.BlockSize+largeAnswer)[digest.BlockSize-headerSize:]; return &b }
 	if _, status := c.server.HandleRequest([][]byte{init}, [][]byte{make([]byte, smallAnswer)}); status != gofuse.OK {
 		return nil, fmt.Errorf("the kernel's greeting: %v", status)
@@ -88,27 +91,20 @@ func newConnection(fd int, files *files, init []byte, first func()) (*connection
 	return c, nil
 }
 
-// serve answers until the mount is gone.
+// serve answers until the mount is gone, first what the child before owed.
 func (c *connection) serve() error {
+	for slot, size := range c.owed {
+		c.all.Add(1)
+		c.group.Go(func() {
+			defer c.all.Add(-1)
+			c.read(slot, size)
+		})
+	}
 	for range runtime.GOMAXPROCS(0) + 1 {
 		c.addReader()
 	}
 	c.group.Wait()
 	return c.err
-}
-
-// resident makes a buffer all of which is in memory. When a process is killed while the
-// kernel copies a request to it, the kernel goes on if it need not find a page first;
-// else it gives up, and who asked gets EIO.
-//
-// Source: fs/fuse/dev.c, fuse_dev_do_read; mm/gup.c, get_user_pages_fast.
-func resident(size int) []byte {
-	p := make([]byte, size)
-	for i := 0; i < size; i += os.Getpagesize() {
-		p[i] = 1
-	}
-	p[size-1] = 1
-	return p
 }
 
 // addReader adds one, unless there are too many.
@@ -120,27 +116,36 @@ func (c *connection) addReader() {
 	c.idle.Add(1)
 	c.group.Go(func() {
 		defer c.all.Add(-1)
-		c.read()
+		c.read(c.asked.take(), 0)
 	})
 }
 
-// read answers one request after the other. The last one that is free finds another
-// reader first, so that one that waits keeps nobody waiting.
-func (c *connection) read() {
-	in, out := resident(inputSize), resident(smallAnswer)
+// read answers one request after the other, which come to a slot; there are size bytes
+// of the first one there if the child before owes an answer. The last reader that is
+// free finds another one first, so that one that waits keeps nobody waiting.
+func (c *connection) read(slot, size int) {
+	defer c.asked.give(slot)
+	in, out := c.asked.slot(slot), make([]byte, smallAnswer)
+	if size > 0 {
+		markTakenOver(in)
+	}
 	for {
-		n, err := readRequest(c.fd, in)
-		if err != nil {
+		if size == 0 {
+			var err error
+			if size, err = readRequest(c.fd, in); err != nil {
+				c.end(err)
+				return
+			}
+			if c.idle.Add(-1) == 0 {
+				c.addReader()
+			}
+		}
+		if err := c.answer(in[:size], out); err != nil {
 			c.end(err)
 			return
 		}
-		if c.idle.Add(-1) == 0 {
-			c.addReader()
-		}
-		if err := c.answer(in[:n], out); err != nil {
-			c.end(err)
-			return
-		}
+		settle(in)
+		size = 0
 		if c.idle.Add(1) > maxIdle() {
 			c.idle.Add(-1)
 			return
@@ -175,6 +180,14 @@ func readRequest(fd int, in []byte) (int, error) {
 	}
 }
 
+// takenOver marks requests that the child before may have seen to. The kernel's numbers
+// do not have this bit: since Linux 6.9 it is theirs of requests that they send again.
+const takenOver = 1 << 63
+
+func markTakenOver(in []byte) {
+	binary.NativeEndian.PutUint64(in[uniqueAt:], binary.NativeEndian.Uint64(in[uniqueAt:])|takenOver)
+}
+
 // answer answers one request.
 func (c *connection) answer(in, out []byte) error {
 	if answerSize(in) > len(out) {
@@ -200,7 +213,9 @@ func (c *connection) answer(in, out []byte) error {
 
 // write sends an answer, with the bytes that were lent for it.
 func (c *connection) write(out []byte) error {
-	l := c.loan((*gofuse.OutHeader)(unsafe.Pointer(&out[0])).Unique)
+	header := (*gofuse.OutHeader)(unsafe.Pointer(&out[0]))
+	l := c.loan(header.Unique)
+	header.Unique &^= takenOver
 	if l == nil {
 		_, err := unix.Write(c.fd, out)
 		return err
@@ -217,24 +232,31 @@ func refuse(in, out []byte) int {
 	return headerSize
 }
 
-// answerSize is how many bytes the answer may have, or more.
+// What is looked at in requests: they begin with a header of requestHeader bytes, which
+// has the length u32, the operation u32, the request's number u64.
 //
 // Source: fuse(4); include/uapi/linux/fuse.h.
+const (
+	requestHeader  = 40
+	opAt, uniqueAt = 4, 8
+
+	opForget, opBatchForget          = 2, 42
+	opRead, opReadDir, opReadDirPlus = 15, 28, 44
+	opGetXattr, opListXattr          = 22, 23
+	opInterrupt                      = 36
+	opIoctl                          = 39
+)
+
+// answerSize is how many bytes the answer may have, or more.
 func answerSize(in []byte) int {
-	const (
-		opRead, opReadDir, opReadDirPlus = 15, 28, 44
-		opGetXattr, opListXattr          = 22, 23
-		opIoctl                          = 39
-		header                           = 40
-	)
 	at := 0 // of the size
-	switch binary.NativeEndian.Uint32(in[4:]) {
+	switch binary.NativeEndian.Uint32(in[opAt:]) {
 	case opRead, opReadDir, opReadDirPlus:
-		at = header + 16
+		at = requestHeader + 16
 	case opGetXattr, opListXattr:
-		at = header
+		at = requestHeader
 	case opIoctl:
-		at = header + 28
+		at = requestHeader + 28
 	}
 	if at == 0 || len(in) < at+4 {
 		return smallAnswer
@@ -254,15 +276,8 @@ func (c *connection) notify(code int32, parts ...[]byte) error {
 	return err
 }
 
-// What the kernel is told.
-const (
-	notifyInvalidEntry = 3
-	notifyResend       = 7
-)
-
-// resend has the kernel ask again what a child has taken that died: Linux 6.9. Older
-// kernels leave those who asked waiting, until they are killed or the mount ends.
-func (c *connection) resend() error { return c.notify(notifyResend) }
+// notifyInvalidEntry is the code of a name to forget.
+const notifyInvalidEntry = 3
 
 // forgetEntry makes the kernel forget a name in the root.
 func (c *connection) forgetEntry(name string) error {

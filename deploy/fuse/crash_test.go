@@ -3,7 +3,6 @@ package fuse_test
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -26,27 +25,9 @@ func drop(t testing.TB, name string) {
 	}
 }
 
-// needsResend skips where the kernel does not ask a server that takes over what the one
-// before has not answered: the mount is given up there.
-func needsResend(t *testing.T) {
-	t.Helper()
-	var u unix.Utsname
-	var major, minor int
-	if err := unix.Uname(&u); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "%d.%d", &major, &minor); err != nil {
-		t.Fatal(err)
-	}
-	if major < 6 || major == 6 && minor < 9 {
-		t.Skipf("Linux %d.%d gives the mount up where a read was not answered: needs 6.9", major, minor)
-	}
-}
-
 // the process that serves is killed again and again while files are read: who reads
 // gets the right bytes and never an error
 func TestChildKilledWhileRead(t *testing.T) {
-	needsResend(t)
 	m := needsServer(t)
 	large, small := random(1, 24<<20), random(2, 5000)
 	m.put(t, large, small)
@@ -78,11 +59,7 @@ func TestChildKilledWhileRead(t *testing.T) {
 		if err := unix.Statfs(view.Path, &st); err != nil { // there is a child: it is always asked
 			t.Error(err)
 		}
-		pid := m.process(t, "child")
-		if err := unix.Kill(pid, unix.SIGKILL); err != nil {
-			t.Error(err)
-		}
-		ended(t, pid)
+		m.kill(t, "child")
 	}
 	close(stop)
 	readers.Wait()
@@ -103,11 +80,7 @@ func TestChildKilledNodesStay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pid := m.process(t, "child")
-	if err := unix.Kill(pid, unix.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
-	ended(t, pid)
+	m.kill(t, "child")
 	have := make([]byte, len(data))
 	if _, err := f.ReadAt(have, 0); err != nil || !bytes.Equal(have, data) {
 		t.Errorf("read after the kill: equal %v, error %v", bytes.Equal(have, data), err)
@@ -124,13 +97,7 @@ func TestAllKilled(t *testing.T) {
 	data := random(1, 1<<20)
 	m.put(t, data)
 	view := m.open(t, backend, specOf(t, "release", data))
-	supervisor, child := m.process(t, "serve"), m.process(t, "child")
-	for _, pid := range []int{supervisor, child} {
-		if err := unix.Kill(pid, unix.SIGKILL); err != nil {
-			t.Fatal(err)
-		}
-		ended(t, pid)
-	}
+	m.kill(t, "serve", "child")
 	if _, err := os.ReadFile(filepath.Join(view.Path, "0")); !errors.Is(err, unix.ENOTCONN) && !errors.Is(err, unix.ECONNABORTED) {
 		t.Errorf("a dead mount: error %v", err)
 	}
@@ -146,11 +113,7 @@ func TestSupervisorKilled(t *testing.T) {
 	data := random(1, 1<<20)
 	m.put(t, data)
 	view := m.open(t, backend, specOf(t, "release", data))
-	pid := m.process(t, "serve")
-	if err := unix.Kill(pid, unix.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
-	ended(t, pid)
+	m.kill(t, "serve")
 	if have, err := os.ReadFile(filepath.Join(view.Path, "0")); err != nil || !bytes.Equal(have, data) {
 		t.Errorf("without a supervisor: equal %v, error %v", bytes.Equal(have, data), err)
 	}

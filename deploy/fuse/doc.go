@@ -63,10 +63,10 @@
 // supervisor mounts, answers the kernel's greeting, and keeps the connection open; its
 // child answers all else. When the child dies another one takes the connection over,
 // with the same greeting: it finds out by itself what the node ids of the one before
-// mean, and has the kernel ask again what was not answered (Linux 6.9), so that nobody
-// notices. With an older kernel the mount is given up then: who waits gets an error,
-// nobody waits for ever, and the next Open mounts anew. So it is when child and
-// supervisor are killed. A deployment that was removed while something of it was open
+// mean, and answers what the one before owed. The kernel copies each request to memory
+// that the supervisor holds, too, so that nothing is lost and nobody notices, whatever
+// the kernel's age. When child and supervisor are killed, the mount is dead: who waits
+// gets an error, and the next Open mounts anew. A deployment that was removed while something of it was open
 // stays readable, but not beyond the death of the child.
 //
 // The server ends when its mount is taken away and the last file there is closed: by

@@ -2,7 +2,6 @@ package fuse
 
 import (
 	"encoding/binary"
-	"fmt"
 	"os"
 	"sync"
 
@@ -62,35 +61,11 @@ const (
 	untold
 )
 
-// newTable makes an empty table, for newOpens.
-func newTable() (*os.File, error) {
-	fd, err := unix.MemfdCreate("larch-opens", unix.MFD_CLOEXEC)
-	if err != nil {
-		return nil, os.NewSyscallError("memfd_create", err)
-	}
-	f := os.NewFile(uintptr(fd), "opens")
-	if err := f.Truncate(tableSize); err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
-}
-
-// newOpens goes on with a table, which it closes; nil if the file is none, as an older
-// supervisor gives none.
-func newOpens(table int, b backer) (*opens, error) {
-	var st unix.Stat_t
-	if err := unix.Fstat(table, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG || st.Size != tableSize {
-		return nil, nil
-	}
-	data, err := unix.Mmap(table, 0, tableSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
-	if err != nil {
-		return nil, fmt.Errorf("the table of open files: %w", err)
-	}
-	unix.Close(table)
-	o := &opens{backer: b, table: data, slots: map[uint64]int{}}
+// newOpens goes on with a table.
+func newOpens(table []byte, b backer) *opens {
+	o := &opens{backer: b, table: table, slots: map[uint64]int{}}
 	if o.mode() != told {
-		return o, nil
+		return o
 	}
 	for i := 1; i <= maxOpen; i++ {
 		s := o.slot(i)
@@ -108,7 +83,7 @@ func newOpens(table int, b backer) (*opens, error) {
 			o.endLocked(s.node(), i)
 		}
 	}
-	return o, nil
+	return o
 }
 
 type slot []byte

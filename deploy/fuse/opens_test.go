@@ -29,30 +29,6 @@ func (b *fakeBacker) unregister(backing int32) error {
 	return nil
 }
 
-func newTestOpens(t *testing.T, table *os.File, b backer) *opens {
-	t.Helper()
-	fd, err := unix.Dup(int(table.Fd()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	o, err := newOpens(fd, b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { unix.Munmap(o.table) })
-	return o
-}
-
-func newTestTable(t *testing.T) *os.File {
-	t.Helper()
-	table, err := newTable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { table.Close() })
-	return table
-}
-
 func begin(t *testing.T, o *opens, node uint64, sealed bool) int32 {
 	t.Helper()
 	backing, err := o.begin(node, func() *os.File {
@@ -77,8 +53,8 @@ func no() bool  { return false }
 // who has a file open gets what all others have, in the next child too, and the last one
 // who closes it gives it back
 func TestOpensOutliveTheChild(t *testing.T) {
-	table, b := newTestTable(t), &fakeBacker{held: map[int32]bool{}}
-	o := newTestOpens(t, table, b)
+	table, b := make([]byte, tableSize), &fakeBacker{held: map[int32]bool{}}
+	o := newOpens(table, b)
 	if !o.told(yes) || !o.told(no) {
 		t.Error("the mode is not kept")
 	}
@@ -92,7 +68,7 @@ func TestOpensOutliveTheChild(t *testing.T) {
 	}
 	o.end(1)
 
-	o = newTestOpens(t, table, b)
+	o = newOpens(table, b)
 	if !o.told(no) {
 		t.Error("the next child has another mode")
 	}
@@ -121,13 +97,13 @@ func TestOpensOutliveTheChild(t *testing.T) {
 
 // a child that was killed when the last one had closed a file
 func TestOpensEndedHalf(t *testing.T) {
-	table, b := newTestTable(t), &fakeBacker{held: map[int32]bool{}}
-	o := newTestOpens(t, table, b)
+	table, b := make([]byte, tableSize), &fakeBacker{held: map[int32]bool{}}
+	o := newOpens(table, b)
 	o.told(yes)
 	begin(t, o, 1, true)
 	begin(t, o, 2, true)
 	o.slot(o.slots[1]).setCount(0)
-	o = newTestOpens(t, table, b)
+	o = newOpens(table, b)
 	if d := cmp.Diff(map[int32]bool{2: true}, b.held); d != "" {
 		t.Errorf("held, -want +have:\n%s", d)
 	}
@@ -139,7 +115,7 @@ func TestOpensEndedHalf(t *testing.T) {
 // what is open is bounded
 func TestOpensAreBounded(t *testing.T) {
 	b := &fakeBacker{held: map[int32]bool{}}
-	o := newTestOpens(t, newTestTable(t), b)
+	o := newOpens(make([]byte, tableSize), b)
 	for node := range uint64(maxOpen) {
 		begin(t, o, node+1, true)
 	}
@@ -152,21 +128,5 @@ func TestOpensAreBounded(t *testing.T) {
 	o.end(7)
 	if begin(t, o, maxOpen+1, true) == 0 {
 		t.Error("no room when one was closed")
-	}
-}
-
-// an older supervisor gives no table
-func TestNoTable(t *testing.T) {
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	defer w.Close()
-	if o, err := newOpens(int(r.Fd()), nil); o != nil || err != nil {
-		t.Errorf("a pipe is a table, error %v", err)
-	}
-	if _, err := r.Stat(); err != nil {
-		t.Errorf("it was closed: %v", err)
 	}
 }

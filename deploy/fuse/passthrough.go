@@ -16,11 +16,6 @@ import (
 // opens, in bytes: see doc.go.
 const backedMean = 1 << 20
 
-// noteResent marks requests that another child may have been given before.
-//
-// Source: include/uapi/linux/fuse.h, FUSE_UNIQUE_RESEND.
-const noteResent = 1 << 63
-
 // Open gives the kernel the object of a file, or says that nothing needs to be opened:
 // from then on the kernel opens files without asking, and keeps their pages.
 func (f *files) Open(_ <-chan struct{}, in *gofuse.OpenIn, out *gofuse.OpenOut) gofuse.Status {
@@ -28,7 +23,7 @@ func (f *files) Open(_ <-chan struct{}, in *gofuse.OpenIn, out *gofuse.OpenOut) 
 	if !ok {
 		return gofuse.Status(unix.ESTALE)
 	}
-	if f.opens == nil || !f.opens.told(func() bool { return f.backs(s.deployment) }) {
+	if !f.opens.told(func() bool { return f.backs(s.deployment) }) {
 		return gofuse.ENOSYS
 	}
 	out.OpenFlags = gofuse.FOPEN_KEEP_CACHE
@@ -53,7 +48,7 @@ const isNoted = 1
 
 // Release notes that a file was closed.
 func (f *files) Release(_ <-chan struct{}, in *gofuse.ReleaseIn) {
-	if f.opens != nil && in.Fh == isNoted && in.Unique&noteResent == 0 {
+	if in.Fh == isNoted && in.Unique&takenOver == 0 {
 		f.opens.end(in.NodeId)
 	}
 }

@@ -97,11 +97,7 @@ func TestPassthroughChildKilled(t *testing.T) {
 		}
 		defer f.Close()
 		open = append(open, f)
-		pid := m.process(t, "child")
-		if err := unix.Kill(pid, unix.SIGKILL); err != nil {
-			t.Fatal(err)
-		}
-		ended(t, pid)
+		m.kill(t, "child")
 	}
 	open[1].Close()
 	for _, f := range []*os.File{open[0], open[2]} {

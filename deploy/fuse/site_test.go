@@ -183,22 +183,49 @@ func (m *machine) process(t testing.TB, role string) int {
 	return 0
 }
 
+// kill kills the processes of these roles, and waits until they are gone.
+func (m *machine) kill(t testing.TB, roles ...string) {
+	t.Helper()
+	var all []int
+	for _, role := range roles {
+		pid := m.process(t, role)
+		fd, err := unix.PidfdOpen(pid, 0)
+		if err != nil {
+			t.Fatalf("the process of %q, %d: %v", role, pid, err)
+		}
+		defer unix.Close(fd)
+		all = append(all, fd)
+	}
+	for _, fd := range all {
+		if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil {
+			t.Fatal(err)
+		}
+		await(t, fd)
+	}
+}
+
 // ended waits until a process is gone.
 func ended(t testing.TB, pid int) {
 	t.Helper()
 	fd, err := unix.PidfdOpen(pid, 0)
-	if errors.Is(err, unix.ESRCH) {
+	if errors.Is(err, unix.ESRCH) || errors.Is(err, unix.EINVAL) { // EINVAL: older kernels, of one that goes
 		return
 	} else if err != nil {
 		t.Fatal(err)
 	}
 	defer unix.Close(fd)
-	poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	await(t, fd)
+}
+
+// await waits until a process is gone.
+func await(t testing.TB, pidfd int) {
+	t.Helper()
+	poll := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
 	for {
 		switch n, err := unix.Poll(poll, int(time.Minute/time.Millisecond)); {
 		case err == unix.EINTR:
 		case err != nil || n == 0:
-			t.Fatalf("process %d does not end: %v", pid, err)
+			t.Fatalf("a process does not end: %v", err)
 		default:
 			return
 		}

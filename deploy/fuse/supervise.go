@@ -32,12 +32,13 @@ const (
 	readyFD  = 4 // in the supervisor: where it says that it is ready
 	deviceFD = 4 // in the child: the connection to the kernel
 	servedFD = 5 // in the child: where it says that it has answered a request
-	opensFD  = 6 // in the child: the table of open files; none if an older supervisor has started it
+	opensFD  = 6 // in the child: the table of open files
+	askedFD  = 7 // in the child: the requests that are under way
 )
 
 // Serve is what the command that Backend.Command names does: args are what follows the
 // command, and source, which may be nil, has the contents that the store lacks. It
-// returns when nothing is mounted any more. It takes over the files 3 to 6 that it
+// returns when nothing is mounted any more. It takes over the files 3 to 7 that it
 // finds open, so it is for a process of its own.
 func Serve(ctx context.Context, command, args []string, source Source) error {
 	if len(args) == 0 {
@@ -56,6 +57,7 @@ func Serve(ctx context.Context, command, args []string, source Source) error {
 	case args[0] == roleChild && len(args) == 4:
 		unix.CloseOnExec(servedFD)
 		unix.CloseOnExec(opensFD)
+		unix.CloseOnExec(askedFD)
 		return serveChild(root, args[2], args[3], source)
 	}
 	return fmt.Errorf("fuse: unknown arguments %q", args)
@@ -70,6 +72,7 @@ type supervisor struct {
 	log     *logFile
 	device  *os.File
 	opens   *os.File // the table of open files
+	asked   *os.File // the requests that are under way
 	init    []byte   // the kernel's first request, which every child has to know
 }
 
@@ -104,7 +107,10 @@ func (s *supervisor) begin(ctx context.Context) (_ *child, err error) {
 		return nil, fmt.Errorf("greeting the kernel: %w", err)
 	}
 	readAhead(s.root)
-	if s.opens, err = newTable(); err != nil {
+	if s.opens, err = newShared("larch-opens", tableSize); err != nil {
+		return nil, err
+	}
+	if s.asked, err = newShared("larch-asked", underwaySize); err != nil {
 		return nil, err
 	}
 	return s.start(childFirst)
@@ -148,7 +154,7 @@ func (s *supervisor) start(how string) (*child, error) {
 	args := append(s.command[1:len(s.command):len(s.command)], roleChild, s.path, how, hex.EncodeToString(s.init))
 	c := &child{exec.Command(s.command[0], args...), served}
 	c.cmd.Dir = "/"
-	c.cmd.ExtraFiles = []*os.File{s.root.File(), s.device, its, s.opens}
+	c.cmd.ExtraFiles = []*os.File{s.root.File(), s.device, its, s.opens, s.asked}
 	if err := c.cmd.Start(); err != nil {
 		served.Close()
 		return nil, err
