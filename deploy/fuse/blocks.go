@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"sync"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -119,8 +120,9 @@ func (o object) readAt(p []byte, offset int64) (int, error) {
 			return n, err
 		}
 	}
+	o.spared.begin(offset, int64(len(p)))
 	n, err := o.file.ReadAt(p, offset)
-	spare(o.file, offset, int64(len(p)))
+	o.spared.end(o.file, offset, int64(len(p)))
 	return n, err
 }
 
@@ -143,15 +145,42 @@ func inMemory(f *os.File, offset, n int64) bool {
 	return closed != nil || err != nil || have.Cache > 0
 }
 
-// spare lets the kernel forget what was read. It keeps pages in groups and drops only
-// whole ones, so what came before goes once more.
-func spare(f *os.File, offset, n int64) {
+// spared is what of a file is read through the cache at the moment, to have the kernel
+// forget it then. It keeps pages in groups, and drops only whole ones that nobody reads:
+// so what came before goes once more, and, when the last of those who read at the same
+// time is done, all that they have read.
+type spared struct {
+	mu       sync.Mutex
+	reading  int
+	from, to int64 // what all of them read
+
+	dropping sync.Mutex // two who drop would be in each other's way
+}
+
+func (s *spared) begin(offset, n int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.reading++; s.reading == 1 {
+		s.from, s.to = offset, offset+n
+	}
+	s.from, s.to = min(s.from, offset), max(s.to, offset+n)
+}
+
+func (s *spared) end(f *os.File, offset, n int64) {
+	from, to := offset, offset+n
+	s.mu.Lock()
+	if s.reading--; s.reading == 0 {
+		from, to = s.from, s.to
+	}
+	s.mu.Unlock()
 	conn, err := f.SyscallConn() // another reader may close the file meanwhile
 	if err != nil {
 		return
 	}
-	first := offset / pageGroup * pageGroup
-	_ = conn.Control(func(fd uintptr) { _ = unix.Fadvise(int(fd), first, offset+n-first, unix.FADV_DONTNEED) })
+	s.dropping.Lock()
+	defer s.dropping.Unlock()
+	from = from / pageGroup * pageGroup
+	_ = conn.Control(func(fd uintptr) { _ = unix.Fadvise(int(fd), from, to-from, unix.FADV_DONTNEED) })
 }
 
 // object is an open file of the store.
@@ -161,6 +190,7 @@ type object struct {
 	// sealed tells that it is the content, and that the kernel checks each block of it:
 	// fs-verity's measure is the digest.
 	sealed bool
+	spared *spared
 }
 
 func (o object) close() {
@@ -188,7 +218,7 @@ func (b *blocks) open(name string, c content) (object, error) {
 		return object{}, err
 	}
 	measure, err := verity.Measure(f)
-	o := object{file: f, sealed: err == nil && measure == c.digest()}
+	o := object{file: f, sealed: err == nil && measure == c.digest(), spared: new(spared)}
 	if !o.sealed && c.size() >= streamMin { // where fs-verity is, the kernel goes through the cache
 		o.direct = pastCache(f)
 	}
