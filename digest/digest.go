@@ -97,11 +97,24 @@ func finish(root Digest, size int64) Digest {
 // hashBlocks appends the hash of each whole block of p, whose length is a
 // multiple of BlockSize.
 func hashBlocks(to, p []byte) []byte {
+	for ; pairs && len(p) >= 2*BlockSize; p = p[2*BlockSize:] {
+		sums := hashPair((*[2 * BlockSize]byte)(p))
+		to = append(to, sums[:]...)
+	}
 	for ; len(p) > 0; p = p[BlockSize:] {
 		sum := sha256.Sum256(p[:BlockSize])
 		to = append(to, sum[:]...)
 	}
 	return to
+}
+
+// batch is room for the hashes of some blocks.
+type batch [16 * Size]byte
+
+// hashBatch gives the hashes of the first whole blocks of p, as many as buf can hold.
+func hashBatch(buf *batch, p []byte) []byte {
+	n := min(len(p)/BlockSize, len(buf)/Size)
+	return hashBlocks(buf[:0], p[:n*BlockSize])
 }
 
 // hashPadded gives the hash of one block of at most BlockSize bytes, padded

@@ -31,8 +31,13 @@ func (h *Hasher) Write(p []byte) (int, error) {
 		h.levels.add(0, sha256.Sum256(h.block[:]))
 		h.filled = 0
 	}
-	for ; len(p) >= BlockSize; p = p[BlockSize:] {
-		h.levels.add(0, sha256.Sum256(p[:BlockSize]))
+	for len(p) >= BlockSize {
+		var buf batch
+		sums := hashBatch(&buf, p)
+		p = p[len(sums)/Size*BlockSize:]
+		for ; len(sums) > 0; sums = sums[Size:] {
+			h.levels.add(0, Digest(sums[:Size]))
+		}
 	}
 	h.filled = copy(h.block[:], p)
 	return n, nil

@@ -1,7 +1,7 @@
 package digest
 
 import (
-	"crypto/sha256"
+	"bytes"
 	"fmt"
 	"io"
 )
@@ -87,18 +87,19 @@ func (t *Tree) Verify(offset int64, p []byte) error {
 	if offset < 0 || offset%BlockSize != 0 || end > t.size || (end%BlockSize != 0 && end != t.size) {
 		return fmt.Errorf("range from %d to %d of %d bytes: not on whole blocks", offset, end, t.size)
 	}
-	for i := offset / BlockSize; len(p) > 0; i++ {
-		n := min(len(p), BlockSize)
-		var sum Digest
-		if n == BlockSize {
-			sum = sha256.Sum256(p[:n])
-		} else {
-			sum = hashPadded(p[:n])
+	for i := offset / BlockSize; len(p) > 0; {
+		var buf batch
+		sums := hashBatch(&buf, p)
+		if len(sums) == 0 {
+			sum := hashPadded(p)
+			sums = append(sums, sum[:]...)
 		}
-		if sum != Digest(t.levels[0][i*Size:][:Size]) {
-			return fmt.Errorf("block %d (bytes from %d): %w", i, i*BlockSize, ErrMismatch)
+		p = p[min(len(sums)/Size*BlockSize, len(p)):]
+		for ; len(sums) > 0; sums, i = sums[Size:], i+1 {
+			if !bytes.Equal(sums[:Size], t.levels[0][i*Size:][:Size]) {
+				return fmt.Errorf("block %d (bytes from %d): %w", i, i*BlockSize, ErrMismatch)
+			}
 		}
-		p = p[n:]
 	}
 	return nil
 }
