@@ -18,8 +18,8 @@ func (c *command) mountVerb() *cobra.Command {
 Only root can. What is mounted stays what it is when the release is updated.
 
 With --all it mounts the deployments that are used through mounts of their own
-(backend composefs), which a restart has left unmounted: run it at boot, so that users
-find them.`,
+(backends composefs and fuse), which a restart has left unmounted: run it at boot, so
+that users find them.`,
 		Example: "  larch mount --system editor /mnt\n  larch mount --system --all",
 		Args:    args(0, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -73,6 +73,7 @@ exports included, at once and without the network. Again, it goes back further.`
 				if err != nil {
 					return err
 				}
+				c.mountForAll(cmd.Context(), i)
 				row := newGeneration(g, g.Number)
 				return c.report(row, func(w io.Writer) { fmt.Fprintf(w, "%s\n", row.describe()) })
 			})

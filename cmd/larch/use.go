@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 
@@ -55,6 +56,16 @@ func (c *command) withInstallation(do func(*install.Installation) error) error {
 	}
 	defer i.Close()
 	return do(i)
+}
+
+// mountForAll mounts what the whole machine has installed now: most of its users could not.
+func (c *command) mountForAll(ctx context.Context, i *install.Installation) {
+	if !c.system || os.Geteuid() != 0 {
+		return
+	}
+	if _, err := i.MountAll(ctx); err != nil {
+		c.note("mounting what is installed, for other users: %s", safe(err.Error()))
+	}
 }
 
 // transport opens a repository with the user's credentials.

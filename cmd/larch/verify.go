@@ -51,6 +51,9 @@ func (c *command) verify(ctx context.Context, i *install.Installation, repair bo
 	if err != nil {
 		return err
 	}
+	if repair {
+		c.mountForAll(ctx, i)
+	}
 	doc := verifiedDocument{findingRows(done.Findings), done.Repaired, done.Objects, done.Measured}
 	well := fmt.Sprintf("All is as it was signed: %s", count(doc.Objects, "object"))
 	if doc.Measured > 0 {

@@ -32,7 +32,7 @@ func ensureMounted(ctx context.Context, site deploy.Site, name string) error {
 		return err
 	}
 	if os.Geteuid() != 0 {
-		return fmt.Errorf("%w: only root can: \"larch mount --all\" as root mounts what a restart has left unmounted", fs.ErrPermission)
+		return deploy.ErrNotMounted
 	}
 	turn, err := folder.Open(imageName)
 	if err != nil {

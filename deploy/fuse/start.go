@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/larch-project/larch/deploy"
 	"github.com/larch-project/larch/digest"
 	"github.com/larch-project/larch/internal/beneath"
 	"github.com/larch-project/larch/internal/lock"
@@ -107,6 +108,11 @@ func claim(ctx context.Context, root *beneath.Dir) (*os.File, error) {
 func (b Backend) ensure(ctx context.Context, root *beneath.Dir) error {
 	if s, err := lookUntil(ctx, root); err != nil || s == alive {
 		return err
+	}
+	if st, err := root.Lstat("."); err != nil {
+		return err
+	} else if uid := os.Geteuid(); uid != 0 && int(st.Uid) != uid {
+		return deploy.ErrNotMounted
 	}
 	if err := root.MkdirAll(folder, 0o755); err != nil {
 		return err
