@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/larch-project/larch/internal/pool"
 )
 
 // textState is what a command prints.
@@ -137,20 +139,21 @@ func seenState(w *world) (string, error) {
 // makeUnits makes the folder for the units of systemd.
 func makeUnits(w *world) error { return os.Mkdir(w.path("units"), 0o755) }
 
-// poolState is the pool that is mounted.
+// poolState is the pool that is mounted. One that belongs there, and is not mounted yet, is
+// none.
 func poolState(w *world) (string, error) {
 	code, out, problems := w.larch("pool", "info", "--json")
-	if code == 3 {
+	if code == 3 || code == 6 && strings.Contains(out+problems, pool.ErrUnmounted.Error()) {
 		return "nothing", nil
 	}
-	var pool struct {
+	var mounted struct {
 		File string
 		Size int64
 	}
-	if err := json.Unmarshal([]byte(out), &pool); code != 0 || err != nil {
+	if err := json.Unmarshal([]byte(out), &mounted); code != 0 || err != nil {
 		return "", fmt.Errorf("larch pool info: exit code %d: %s", code, problems)
 	}
-	return fmt.Sprintf("%s of %d bytes", filepath.Base(pool.File), pool.Size), nil
+	return fmt.Sprintf("%s of %d bytes", filepath.Base(mounted.File), mounted.Size), nil
 }
 
 // poolGoal adds the text of the units, but for the world's name.
