@@ -3,9 +3,7 @@ package delta
 import (
 	"bytes"
 	"math/rand/v2"
-	"os"
 	"testing"
-	"time"
 )
 
 func TestSuffixes(t *testing.T) {
@@ -23,13 +21,4 @@ func TestSuffixes(t *testing.T) {
 			}
 		}
 	}
-}
-func TestSuffixSpeed(t *testing.T) {
-	p, err := os.ReadFile("/work/data/gotc/06-1.27.1/bin/go")
-	if err != nil {
-		t.Skip()
-	}
-	b := time.Now()
-	suffixes(p)
-	t.Log(time.Since(b), len(p))
 }
