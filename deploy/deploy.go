@@ -21,9 +21,9 @@ var ErrInUse = errors.New("the deployment is in use")
 // made; making it again mends it.
 var ErrDamaged = errors.New("the deployment is damaged")
 
-// ErrNotMounted is matched when a deployment is not used because it is not mounted, and
+// ErrUnmounted is matched when a deployment is not used because it is not mounted, and
 // this user cannot mount it.
-var ErrNotMounted = errors.New("it is not mounted, and only who owns the installation can mount it")
+var ErrUnmounted = errors.New("it is not mounted, and only who owns the installation can mount it")
 
 // Backend makes and keeps deployments of one form. Its methods may be called
 // concurrently for different names; whoever calls one that changes something

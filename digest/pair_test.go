@@ -56,6 +56,6 @@ func FuzzHashBlocks(f *testing.F) {
 	})
 }
 
-func BenchmarkVerify(b *testing.B) {
+func BenchmarkHashBlocks(b *testing.B) {
 	benchmark(b, func(p []byte) { hashBlocks(make([]byte, 0, len(p)/BlockSize*Size), p[:len(p)/BlockSize*BlockSize]) })
 }

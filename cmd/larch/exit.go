@@ -73,7 +73,7 @@ func outcomes() []outcome {
 		{[]error{syscall.EROFS}, exitDisk, "the file system is read-only; choose another folder with --root"},
 		{[]error{syscall.EXDEV}, exitDisk, "all folders of an installation, its store and its deployments, must be on one file system"},
 		{[]error{syscall.EIO}, exitDisk, "the disk reports errors: look at the kernel's log, and run larch verify"},
-		{[]error{deploy.ErrNotMounted}, exitFailed, "\"larch mount --system --all\", run by root, mounts what a restart has left unmounted"},
+		{[]error{deploy.ErrUnmounted}, exitFailed, "\"larch mount --system --all\", run by root, mounts what a restart has left unmounted"},
 		{[]error{deploy.ErrDamaged}, exitDamage, "larch verify --repair makes it again"},
 		{[]error{trust.ErrExpired, trust.ErrRollback, trust.ErrSignature, trust.ErrFingerprint}, exitTrust, ""},
 		{[]error{digest.ErrMismatch}, exitTrust, "the server or a mirror gives wrong bytes: try again, or ask the publisher to run larch check"},

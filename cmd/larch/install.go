@@ -184,12 +184,13 @@ func (c *command) change(ctx context.Context, plan func(context.Context, *instal
 			_, done := errors.AsType[*partialError](err)
 			again := n < attempts && !done && p.Outdated(ctx, err)
 			p.Close()
+			if again {
+				continue
+			}
 			if !dry && (err == nil || done) {
 				c.mountForAll(ctx, i)
 			}
-			if !again {
-				return err
-			}
+			return err
 		}
 	})
 }

@@ -32,7 +32,7 @@ func ensureMounted(ctx context.Context, site deploy.Site, name string) error {
 		return err
 	}
 	if os.Geteuid() != 0 {
-		return deploy.ErrNotMounted
+		return deploy.ErrUnmounted
 	}
 	turn, err := folder.Open(imageName)
 	if err != nil {

@@ -112,7 +112,7 @@ func (b Backend) ensure(ctx context.Context, root *beneath.Dir) error {
 	if st, err := root.Lstat("."); err != nil {
 		return err
 	} else if uid := os.Geteuid(); uid != 0 && int(st.Uid) != uid {
-		return deploy.ErrNotMounted
+		return deploy.ErrUnmounted
 	}
 	if err := root.MkdirAll(folder, 0o755); err != nil {
 		return err

@@ -2,11 +2,8 @@ package fuse
 
 import (
 	"encoding/binary"
-	"fmt"
 	"os"
 	"sync"
-
-	"golang.org/x/sys/unix"
 )
 
 // underway is the requests that were taken from the kernel and are not answered yet. The
@@ -24,34 +21,6 @@ type underway struct {
 // A slot holds one request, from its beginning: its length is the u32 that it begins
 // with, or 0 if there is none. maxReaders bounds them.
 const underwaySize = maxReaders * inputSize
-
-// newShared makes memory that processes share, all 0.
-func newShared(name string, size int64) (*os.File, error) {
-	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
-	if err != nil {
-		return nil, os.NewSyscallError("memfd_create", err)
-	}
-	f := os.NewFile(uintptr(fd), name)
-	if err := f.Truncate(size); err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
-}
-
-// mapShared maps what newShared has made, and closes it.
-func mapShared(fd, size int) ([]byte, error) {
-	defer unix.Close(fd)
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return nil, os.NewSyscallError("fstat", err)
-	}
-	if st.Mode&unix.S_IFMT != unix.S_IFREG || st.Size != int64(size) {
-		return nil, fmt.Errorf("file %d is not the memory that the supervisor shares", fd)
-	}
-	p, err := unix.Mmap(fd, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
-	return p, os.NewSyscallError("mmap", err)
-}
 
 // newUnderway goes on with the memory of the child before, which must have ended. owed is
 // which slots have a request that waits for an answer, and how many bytes it has. What

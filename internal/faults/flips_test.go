@@ -5,6 +5,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 )
 
@@ -27,7 +28,7 @@ func TestMeansNothing(t *testing.T) {
 				have = append(have, bit)
 			}
 		}
-		if len(have) != len(want) || len(want) > 0 && (have[0] != want[0] || have[len(have)-1] != want[len(want)-1]) {
+		if !slices.Equal(have, want) {
 			t.Errorf("%q: bits %v, want %v", text, have, want)
 		}
 	}
